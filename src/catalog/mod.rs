@@ -1,0 +1,118 @@
+//! The catalog: tenants, users, and which database has which id.
+//!
+//! In: a state and a change. Out: the next state, or an error for the client; whether a password is
+//! right. Invariants: names are unique within their tenant; a name that is created again gets
+//! another id; no password is kept, only its argon2id hash. Never: data files, segments, HTTP.
+
+mod password;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::State;
+use crate::model::{Code, DatabaseId, Error, Result, TenantId, UserId, names::check_name};
+
+pub use password::{Passwords, hash_password};
+
+/// The tenant that is there from the start.
+pub const DEFAULT_TENANT: &str = "cnosdb";
+/// The database that is there from the start.
+pub const DEFAULT_DATABASE: &str = "public";
+/// The administrator that is there from the start.
+pub const ROOT_USER: &str = "root";
+/// Databases that cannot be dropped.
+const SYSTEM_DATABASES: [&str; 4] = ["cluster_schema", "information_schema", DEFAULT_DATABASE, "usage_schema"];
+
+/// Everything the catalog knows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CatalogState {
+    pub tenants: BTreeMap<String, Tenant>,
+    pub users: BTreeMap<String, UserEntry>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub databases: BTreeMap<String, DatabaseId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserEntry {
+    pub id: UserId,
+    /// PHC string; none for root, whose password is a setting of the server.
+    pub password_hash: Option<String>,
+    pub admin: bool,
+}
+
+impl State for CatalogState {
+    fn list_from(&self, version: u64) -> u64 {
+        version
+    }
+}
+
+impl CatalogState {
+    /// The catalog of a new store: tenant `cnosdb` with database `public`, user `root`.
+    pub fn first(public: DatabaseId) -> Self {
+        let tenant =
+            Tenant { id: TenantId(1), databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), public)]) };
+        let root = UserEntry { id: UserId(1), password_hash: None, admin: true };
+        CatalogState {
+            tenants: BTreeMap::from([(DEFAULT_TENANT.to_owned(), tenant)]),
+            users: BTreeMap::from([(ROOT_USER.to_owned(), root)]),
+        }
+    }
+
+    pub fn tenant(&self, id: TenantId) -> Option<&Tenant> {
+        self.tenants.values().find(|tenant| tenant.id == id)
+    }
+
+    pub fn database(&self, tenant: TenantId, name: &str) -> Option<DatabaseId> {
+        self.tenant(tenant)?.databases.get(name).copied()
+    }
+
+    /// The state with one database more.
+    pub fn with_database(&self, tenant: TenantId, name: &str, id: DatabaseId) -> Result<Self> {
+        check_name("Database name", name)?;
+        let mut next = self.clone();
+        let databases = &mut next.tenant_mut(tenant)?.databases;
+        if databases.contains_key(name) {
+            return Err(database_exists(name));
+        }
+        databases.insert(name.to_owned(), id);
+        Ok(next)
+    }
+
+    /// The state without a database; `None` when that name no longer means `id`.
+    pub fn without_database(&self, tenant: TenantId, name: &str, id: DatabaseId) -> Result<Option<Self>> {
+        if self.database(tenant, name) != Some(id) {
+            return Ok(None);
+        }
+        let mut next = self.clone();
+        next.tenant_mut(tenant)?.databases.remove(name);
+        Ok(Some(next))
+    }
+
+    fn tenant_mut(&mut self, id: TenantId) -> Result<&mut Tenant> {
+        let found = self.tenants.values_mut().find(|tenant| tenant.id == id);
+        found.ok_or_else(|| Error::new(Code::Catalog, format!("tenant {id} is no longer there")))
+    }
+}
+
+/// Refuses to drop what has to stay.
+pub fn check_droppable(name: &str) -> Result<()> {
+    if SYSTEM_DATABASES.contains(&name) {
+        return Err(Error::new(Code::DropForbidden, format!("Database {name:?} forbid drop")));
+    }
+    Ok(())
+}
+
+pub fn database_exists(name: &str) -> Error {
+    Error::new(Code::DatabaseExists, format!("Database {name:?} already exists"))
+}
+
+pub fn database_not_found(name: &str) -> Error {
+    Error::new(Code::DatabaseNotFound, format!("Database not found: {name:?}"))
+}

@@ -1,0 +1,67 @@
+//! Housekeeping of a running server. No write and no query waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Duties, Engine, FlushTriggers, Report, databases::OpenDatabase, databases::Tail};
+
+/// How often tails known to this process are compared with the triggers; asks the store nothing.
+const TICK: Duration = Duration::from_secs(1);
+/// How often every database is looked at for what other processes left: one GET for the catalog,
+/// and one LIST a database, is all that an idle server asks of the store.
+const ROUND: Duration = Duration::from_secs(300);
+/// A partition is merged when this many files of it can become one.
+const MERGE_FILES: usize = 8;
+
+/// Flushes by the triggers, merges, retains and collects, until the future is dropped.
+pub async fn run_background(engine: Engine) {
+    let mut last_round = Instant::now();
+    loop {
+        tokio::time::sleep(TICK).await;
+        let now = engine.clock().now();
+        for open in engine.open_databases() {
+            if is_due(&engine.options().flush, open.tail(), now) {
+                tend(&engine, &open, Duties { flush: true, merge: true, ..Duties::NONE }).await;
+            }
+        }
+        if last_round.elapsed() >= ROUND {
+            last_round = Instant::now();
+            round(&engine).await;
+        }
+    }
+}
+
+fn is_due(triggers: &FlushTriggers, tail: Tail, now: i64) -> bool {
+    let age = tail.oldest.map_or(0, |oldest| u64::try_from(now).unwrap_or(0).saturating_sub(oldest));
+    tail.segments >= triggers.segments
+        || (tail.segments > 0 && tail.bytes >= triggers.bytes)
+        || (tail.segments > 0 && u128::from(age) >= triggers.age.as_nanos())
+}
+
+async fn round(engine: &Engine) {
+    match engine.all_databases().await {
+        Ok(databases) => {
+            for open in databases {
+                match open.ledger.load(engine.store()).await {
+                    Ok(listing) => open.learn_tail(&listing),
+                    Err(error) => tracing::warn!(database = %open.id, %error, "a database could not be looked at"),
+                }
+                let due = is_due(&engine.options().flush, open.tail(), engine.clock().now());
+                tend(engine, &open, Duties { flush: due, ..Duties::ALL }).await;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the catalog could not be read for housekeeping"),
+    }
+}
+
+/// Does duties of one database; failures are logged, and tried again at the next occasion.
+async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties) {
+    let mut report = Report::default();
+    match engine.maintain_open(open, duties, MERGE_FILES, &mut report).await {
+        Ok(()) if report != Report::default() => {
+            tracing::debug!(tenant = %open.tenant, database = %open.id, %report, "housekeeping");
+        }
+        Ok(()) => {}
+        Err(error) => tracing::warn!(database = %open.id, %error, "housekeeping failed"),
+    }
+}

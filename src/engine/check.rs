@@ -1,0 +1,178 @@
+//! Check: walk a store and verify every object, invariant and sum of every database it holds.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use futures::TryStreamExt;
+
+use super::{Engine, databases::OpenDatabase};
+use crate::database::{DatabaseState, Table, violations};
+use crate::ledger::Listing;
+use crate::merge::{self, Key};
+use crate::model::{DataFile, Precision, Result, Sum};
+use crate::store::paths;
+use crate::table;
+
+/// What a check found.
+#[derive(Debug, Clone, Default)]
+pub struct CheckReport {
+    pub databases: usize,
+    pub tables: usize,
+    pub files: usize,
+    pub segments: usize,
+    /// Rows in data files.
+    pub rows: u64,
+    /// Objects that no manifest names: leftovers of jobs that lost, which collection removes.
+    pub unreferenced: usize,
+    /// What is wrong, in plain words; empty when the store is clean.
+    pub problems: Vec<String>,
+}
+
+impl CheckReport {
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(formatter, "problem: {problem}")?;
+        }
+        write!(
+            formatter,
+            "{}: {} databases, {} tables, {} data files with {} rows, {} segments, {} unreferenced objects",
+            if self.is_clean() { "clean" } else { "NOT CLEAN" },
+            self.databases,
+            self.tables,
+            self.files,
+            self.rows,
+            self.segments,
+            self.unreferenced
+        )
+    }
+}
+
+impl Engine {
+    /// Reads everything that the catalog's databases consist of. Errors only when the store cannot
+    /// be read; what is wrong with its contents is in the report.
+    pub async fn check(&self) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        for open in self.all_databases().await? {
+            report.databases += 1;
+            match open.ledger.load(&self.inner.store).await {
+                Ok(listing) => self.check_database(&open, &listing, &mut report).await?,
+                Err(error) => report.problems.push(format!("database {}: {error}", open.root())),
+            }
+        }
+        Ok(report)
+    }
+
+    async fn check_database(
+        &self,
+        open: &OpenDatabase,
+        listing: &Listing<DatabaseState>,
+        report: &mut CheckReport,
+    ) -> Result<()> {
+        let manifest = &listing.manifest;
+        let root = open.root();
+        report.problems.extend(
+            violations(&manifest.state, manifest.version).into_iter().map(|problem| format!("{root}: {problem}")),
+        );
+        report.problems.extend(listing.unknown.iter().map(|name| format!("{name}: SiltDB does not give such names")));
+        self.check_segments(open, listing, report).await?;
+        let prefix = format!("{root}data/");
+        let mut stored: HashMap<String, u64> = HashMap::new();
+        for entry in self.inner.store.list(&prefix, None).await? {
+            if paths::data_file_base(&entry.path).is_none() {
+                report.problems.push(format!("{}: SiltDB does not give such names", entry.path));
+            }
+            stored.insert(entry.path, entry.size);
+        }
+        let mut named = HashSet::new();
+        for (name, table) in &manifest.state.tables {
+            report.tables += 1;
+            for file in &table.files {
+                let path = format!("{root}{}", file.path);
+                report.files += 1;
+                report.rows += file.rows;
+                match stored.get(&path) {
+                    None => report.problems.push(format!("{path}: table '{name}' needs it, but it is not there")),
+                    Some(size) if *size != file.size => report.problems.push(format!(
+                        "{path}: it has {size} bytes instead of the {} that were written",
+                        file.size
+                    )),
+                    Some(_) => {
+                        self.check_file(open, table, file, manifest.state.options.precision, report).await;
+                    }
+                }
+                named.insert(path);
+            }
+        }
+        report.unreferenced += stored.keys().filter(|path| !named.contains(*path)).count();
+        Ok(())
+    }
+
+    async fn check_segments(
+        &self,
+        open: &OpenDatabase,
+        listing: &Listing<DatabaseState>,
+        report: &mut CheckReport,
+    ) -> Result<()> {
+        let state = &listing.manifest.state;
+        let frozen = state.frozen.iter().flatten().copied();
+        let live = listing.segments.iter().map(|(name, _)| *name).filter(|name| {
+            name.order.epoch >= state.floor && (state.frozen.is_none() || state.sees(name.order))
+        });
+        for name in frozen.chain(live) {
+            report.segments += 1;
+            match self.inner.segments.get(&self.inner.store, open.root(), name).await {
+                Ok(Some(segment)) => {
+                    for part in &segment.tables {
+                        let key = crate::wal::key_of(part.batch.schema_ref())?;
+                        let ids = crate::wal::column_ids(part.batch.schema_ref())?;
+                        if merge::sum(&part.batch, &key, &ids)? != part.sum {
+                            let path = name.path(open.root());
+                            report.problems.push(format!("{path}: its rows do not add up to its footer's sum"));
+                        }
+                    }
+                }
+                Ok(None) => report.problems.push(format!("{}: it is not there", name.path(open.root()))),
+                Err(error) => report.problems.push(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_file(
+        &self,
+        open: &OpenDatabase,
+        table: &Table,
+        file: &DataFile,
+        precision: Precision,
+        report: &mut CheckReport,
+    ) {
+        let path = format!("{}{}", open.root(), file.path);
+        match self.read_sum(open, table, file, precision).await {
+            Ok(sum) if sum != file.sum => {
+                report.problems.push(format!("{path}: its rows add up to {sum:?} instead of {:?}", file.sum));
+            }
+            Ok(_) => {}
+            Err(error) => report.problems.push(format!("{path}: {error}")),
+        }
+    }
+
+    /// The sum of a file's rows. Reading it through a merge of one proves that it is sorted and has
+    /// no duplicates.
+    async fn read_sum(&self, open: &OpenDatabase, table: &Table, file: &DataFile, precision: Precision) -> Result<Sum> {
+        let schema = &table.schema;
+        let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
+        let (store, footers) = (&self.inner.store, &self.inner.footers);
+        let mut rows = table::read_file(store, footers, open.root(), file, schema, precision);
+        let mut sum = Sum::default();
+        while let Some(batch) = rows.try_next().await? {
+            sum = sum.plus(merge::sum(&batch, &Key::of(schema), &ids)?);
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,281 @@
+//! Databases by name.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::{Engine, writer};
+use crate::catalog::{self, CatalogState};
+use crate::database::{DatabaseState, Edit, Refusal, apply};
+use crate::ledger::{Ledger, Listing, Manifest, Step};
+use crate::model::{Code, DatabaseId, DatabaseOptions, Error, Result, TenantId, limits::Limits};
+use crate::store::{Store, paths};
+
+/// A catalog this young is believed without asking the store.
+const CATALOG_AGE: Duration = Duration::from_secs(30);
+
+/// How often a drop helps a flush to finish before it gives up.
+const HELP_ATTEMPTS: usize = 8;
+
+/// A database, resolved.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub tenant: TenantId,
+    pub id: DatabaseId,
+    pub name: String,
+    pub options: DatabaseOptions,
+    pub(super) open: Arc<OpenDatabase>,
+}
+
+/// What this process keeps of a database between requests.
+#[derive(Debug)]
+pub(super) struct OpenDatabase {
+    pub(super) tenant: TenantId,
+    pub(super) id: DatabaseId,
+    pub(super) ledger: Ledger<DatabaseState>,
+    pub(super) writer: OnceLock<mpsc::Sender<writer::Request>>,
+    /// Requests accepted and not yet answered.
+    pub(super) pending: Arc<AtomicUsize>,
+    tail: Mutex<Tail>,
+    /// Wakes the background loop when the tail has grown.
+    pub(super) grown: Notify,
+    /// Flushes of this process, one at a time; others may run elsewhere.
+    pub(super) flushing: tokio::sync::Mutex<()>,
+}
+
+/// How much is not settled yet, as far as this process knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) segments: usize,
+    pub(super) bytes: u64,
+    /// Hybrid clock reading of the oldest segment.
+    pub(super) oldest: Option<u64>,
+}
+
+/// What became of an edit.
+#[derive(Debug)]
+pub(super) enum Committed {
+    Done(Arc<Manifest<DatabaseState>>),
+    Nothing(Arc<Manifest<DatabaseState>>),
+    Superseded,
+    FlushFirst,
+}
+
+impl OpenDatabase {
+    fn new(engine: &Engine, tenant: TenantId, id: DatabaseId) -> Self {
+        OpenDatabase {
+            tenant,
+            id,
+            ledger: Ledger::new(paths::database_root(tenant, id), engine.inner.clock.clone()),
+            writer: OnceLock::new(),
+            pending: Arc::default(),
+            tail: Mutex::default(),
+            grown: Notify::new(),
+            flushing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    pub(super) fn root(&self) -> &str {
+        self.ledger.root()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::SeqCst)
+    }
+
+    fn tail_lock(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tail(&self) -> Tail {
+        *self.tail_lock()
+    }
+
+    /// Takes the tail's size from what a LIST showed.
+    pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
+        let mut tail = Tail::default();
+        for (name, bytes) in &listing.segments {
+            if name.order.epoch >= listing.manifest.state.floor {
+                tail.segments += 1;
+                tail.bytes += bytes;
+                tail.oldest = Some(tail.oldest.map_or(name.order.clock, |oldest| oldest.min(name.order.clock)));
+            }
+        }
+        *self.tail_lock() = tail;
+    }
+
+    /// Adds a segment that this process has written.
+    pub(super) fn grow_tail(&self, clock: u64, bytes: u64) {
+        {
+            let mut tail = self.tail_lock();
+            tail.segments += 1;
+            tail.bytes += bytes;
+            tail.oldest = tail.oldest.or(Some(clock));
+        }
+        self.grown.notify_one();
+    }
+
+    /// Commits an edit against the newest state.
+    pub(super) async fn commit(&self, store: &Store, limits: &Limits, edit: &Edit) -> Result<Committed> {
+        enum Verdict {
+            Done,
+            Nothing,
+            Superseded,
+            FlushFirst,
+        }
+        let decide = |newest: &Manifest<DatabaseState>| match apply(&newest.state, newest.version + 1, edit, limits) {
+            Ok(state) => Ok(Step::Commit { kind: edit.kind(), state, output: Verdict::Done }),
+            Err(Refusal::Nothing) => Ok(Step::Done(Verdict::Nothing)),
+            Err(Refusal::Superseded) => Ok(Step::Done(Verdict::Superseded)),
+            Err(Refusal::FlushFirst) => Ok(Step::Done(Verdict::FlushFirst)),
+            Err(Refusal::Invalid(error)) => Err(error),
+        };
+        let (manifest, verdict) = self.ledger.commit(store, decide).await?;
+        Ok(match verdict {
+            Verdict::Done => Committed::Done(manifest),
+            Verdict::Nothing => Committed::Nothing(manifest),
+            Verdict::Superseded => Committed::Superseded,
+            Verdict::FlushFirst => Committed::FlushFirst,
+        })
+    }
+}
+
+impl Engine {
+    /// Creates tenant, database and user of an empty store.
+    pub(super) async fn begin_catalog(&self) -> Result<()> {
+        let store = &self.inner.store;
+        if self.inner.catalog.try_load(store).await?.is_some() {
+            return Ok(());
+        }
+        let tenant = TenantId(1);
+        let public = self.begin_database(tenant, DatabaseOptions::default()).await?;
+        if !self.inner.catalog.begin(store, "begin", CatalogState::first(public)).await? {
+            // Another process came first; its catalog counts.
+            self.inner.catalog.load(store).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the first manifest of a new database and returns its id.
+    async fn begin_database(&self, tenant: TenantId, options: DatabaseOptions) -> Result<DatabaseId> {
+        for _ in 0..8 {
+            // 53 bits: readable by every JSON parser; a collision is found by the create.
+            let id = DatabaseId(self.inner.clock.random() >> 11);
+            let open = self.open_database(tenant, id);
+            let state = DatabaseState::new(tenant, id, options.clone());
+            if open.ledger.begin(&self.inner.store, "begin", state).await? {
+                return Ok(id);
+            }
+        }
+        Err(Error::internal("eight random database ids in a row were taken"))
+    }
+
+    /// The catalog as of half a minute ago or younger.
+    pub(super) async fn catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
+        self.inner.catalog.fresh(&self.inner.store, CATALOG_AGE).await
+    }
+
+    /// The catalog as it is now.
+    pub(super) async fn newest_catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
+        self.inner.catalog.fresh(&self.inner.store, Duration::ZERO).await
+    }
+
+    pub(super) fn open_database(&self, tenant: TenantId, id: DatabaseId) -> Arc<OpenDatabase> {
+        let mut databases = self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        databases.entry(id).or_insert_with(|| Arc::new(OpenDatabase::new(self, tenant, id))).clone()
+    }
+
+    fn forget_database(&self, id: DatabaseId) {
+        self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// A database by name. `DatabaseNotFound` only after asking the store.
+    pub async fn database(&self, tenant: TenantId, name: &str) -> Result<Database> {
+        if let Some(id) = self.catalog().await?.state.database(tenant, name) {
+            let open = self.open_database(tenant, id);
+            let manifest = open.ledger.current(&self.inner.store).await?;
+            if !manifest.state.dropped {
+                let options = manifest.state.options.clone();
+                return Ok(Database { tenant, id, name: name.to_owned(), options, open });
+            }
+        }
+        let catalog = self.newest_catalog().await?;
+        let id = catalog.state.database(tenant, name).ok_or_else(|| catalog::database_not_found(name))?;
+        let open = self.open_database(tenant, id);
+        let manifest = open.ledger.current(&self.inner.store).await?;
+        if manifest.state.dropped {
+            return Err(catalog::database_not_found(name));
+        }
+        Ok(Database { tenant, id, name: name.to_owned(), options: manifest.state.options.clone(), open })
+    }
+
+    /// Names of a tenant's databases, sorted.
+    pub async fn database_names(&self, tenant: TenantId) -> Result<Vec<String>> {
+        let catalog = self.newest_catalog().await?;
+        Ok(catalog.state.tenant(tenant).map(|tenant| tenant.databases.keys().cloned().collect()).unwrap_or_default())
+    }
+
+    pub async fn create_database(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        options: DatabaseOptions,
+        if_not_exists: bool,
+    ) -> Result<()> {
+        crate::model::names::check_name("Database name", name)?;
+        if self.newest_catalog().await?.state.database(tenant, name).is_some() {
+            return if if_not_exists { Ok(()) } else { Err(catalog::database_exists(name)) };
+        }
+        // The manifest first: a catalog never names a database that is not there. What a crash in
+        // between leaves is an empty database that nothing names.
+        let id = self.begin_database(tenant, options).await?;
+        let committed = self.inner.catalog.commit(&self.inner.store, |newest| {
+            let state = newest.state.with_database(tenant, name, id)?;
+            Ok(Step::Commit { kind: "create database", state, output: () })
+        });
+        match committed.await {
+            Err(error) if error.code == Code::DatabaseExists && if_not_exists => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    pub async fn drop_database(&self, tenant: TenantId, name: &str, if_exists: bool) -> Result<()> {
+        catalog::check_droppable(name)?;
+        let database = match self.database(tenant, name).await {
+            Err(error) if error.code == Code::DatabaseNotFound && if_exists => return Ok(()),
+            other => other?,
+        };
+        // The manifest first: from then on every confirm and every snapshot knows.
+        database.open.commit(&self.inner.store, self.limits(), &Edit::DropDatabase).await?;
+        let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
+            match newest.state.without_database(tenant, name, database.id)? {
+                Some(state) => Ok(Step::Commit { kind: "drop database", state, output: () }),
+                None => Ok(Step::Done(())),
+            }
+        });
+        forget.await?;
+        self.forget_database(database.id);
+        Ok(())
+    }
+
+    /// Changes a database's options; its precision stays.
+    pub async fn set_options(&self, database: &Database, options: DatabaseOptions) -> Result<()> {
+        self.commit_helping(database, &Edit::SetOptions(options)).await.map(|_| ())
+    }
+
+    /// Commits an edit that may have to let a flush finish first. `false` when there was nothing to
+    /// do.
+    pub(super) async fn commit_helping(&self, database: &Database, edit: &Edit) -> Result<bool> {
+        for _ in 0..HELP_ATTEMPTS {
+            match database.open.commit(&self.inner.store, self.limits(), edit).await? {
+                Committed::Done(_) => return Ok(true),
+                Committed::Nothing(_) => return Ok(false),
+                Committed::Superseded => return Err(catalog::database_not_found(&database.name)),
+                Committed::FlushFirst => self.flush_open(&database.open).await.map(|_| ())?,
+            }
+        }
+        Err(Error::new(Code::Unavailable, "flushes kept getting in the way; try again"))
+    }
+}

@@ -1,0 +1,250 @@
+//! Flush: seal the open epoch, agree on its segments, settle them into data files, raise the floor.
+//! Steps F1 to F4 of the protocol. Anyone may run it at any time; the first commit wins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    Engine,
+    databases::{Committed, OpenDatabase},
+    snapshot::in_schema,
+};
+use crate::database::{DatabaseState, Edit, FlushedTable, Table};
+use crate::ledger::Manifest;
+use crate::merge::{self, Key};
+use crate::model::{DataFile, Error, OrderKey, OrderRange, Precision, Result, Sum};
+use crate::store::{Store, paths::SegmentName};
+use crate::table::{self, Target};
+use crate::wal::{Segment, SegmentTable};
+
+/// Segment bytes that one commit settles: bounds the memory of a flush.
+const JOB_BYTES: u64 = 48 << 20;
+/// Segments fetched at once.
+const FETCHES: usize = 8;
+/// Rows of a batch on its way into a data file.
+pub(super) const BATCH_ROWS: usize = 8_192;
+/// How often a flush starts over when other commits get in its way.
+const ATTEMPTS: usize = 16;
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flushed {
+    pub segments: usize,
+    pub rows: u64,
+    pub files: usize,
+}
+
+type Segments = Vec<(SegmentName, Arc<Segment>)>;
+
+impl Engine {
+    /// Settles everything that was acknowledged before the call.
+    pub(super) async fn flush_open(&self, open: &OpenDatabase) -> Result<Flushed> {
+        let _turn = open.flushing.lock().await;
+        let store = &self.inner.store;
+        let mut done = Flushed::default();
+        let mut sealed_here = false;
+        for _ in 0..ATTEMPTS {
+            let listing = open.ledger.load(store).await?;
+            open.learn_tail(&listing);
+            let state = &listing.manifest.state;
+            if state.dropped {
+                return Ok(done);
+            }
+            if let Some(frozen) = &state.frozen {
+                if let Some(part) = self.flush_frozen(open, &listing.manifest, frozen).await? {
+                    done.segments += part.segments;
+                    done.rows += part.rows;
+                    done.files += part.files;
+                }
+            } else if state.is_sealed() {
+                self.freeze(open, store, &listing.manifest).await?;
+            } else if sealed_here || !listing.segments.iter().any(|(name, _)| state.sees(name.order)) {
+                return Ok(done);
+            } else {
+                let committed = open.commit(store, self.limits(), &Edit::Seal).await?;
+                sealed_here = matches!(committed, Committed::Done(_));
+            }
+        }
+        Ok(done)
+    }
+
+    /// Settles the first segments of a frozen list. `None` when somebody else did.
+    async fn flush_frozen(
+        &self,
+        open: &OpenDatabase,
+        manifest: &Manifest<DatabaseState>,
+        frozen: &[SegmentName],
+    ) -> Result<Option<Flushed>> {
+        let store = &self.inner.store;
+        let Some(segments) = self.fetch_prefix(open, store, frozen).await? else { return Ok(None) };
+        let consumed: Vec<SegmentName> = segments.iter().map(|(name, _)| *name).collect();
+        let mut tables = Vec::new();
+        for (name, table) in &manifest.state.tables {
+            let flushed = self.flush_table(open, manifest, name, table, &segments).await?;
+            tables.extend(flushed);
+        }
+        let report = Flushed {
+            segments: consumed.len(),
+            rows: tables.iter().map(|table| table.consumed.rows).sum(),
+            files: tables.iter().map(|table| table.files.len()).sum(),
+        };
+        let edit = Edit::Flush { floor: manifest.state.floor, consumed, base: manifest.version, tables };
+        match open.commit(store, self.limits(), &edit).await? {
+            Committed::Done(_) => {
+                self.inner.totals.flushes.fetch_add(1, Ordering::Relaxed);
+                Ok(Some(report))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The first segments of the list, as many as one job takes. `None` when one is missing: then
+    /// somebody else has settled it.
+    async fn fetch_prefix(&self, open: &OpenDatabase, store: &Store, frozen: &[SegmentName]) -> Result<Option<Segments>> {
+        let mut segments = Vec::new();
+        let mut bytes = 0;
+        let mut fetched = stream::iter(frozen.iter().copied())
+            .map(|name| async move { Ok::<_, Error>((name, self.inner.segments.get(store, open.root(), name).await?)) })
+            .buffered(FETCHES);
+        while let Some((name, segment)) = fetched.try_next().await? {
+            let Some(segment) = segment else {
+                let newest = open.ledger.load(store).await?.manifest;
+                if newest.state.frozen.as_deref().is_some_and(|frozen| frozen.contains(&name)) {
+                    return Err(Error::corrupt(&name.path(open.root()), "it is part of the database, but not there"));
+                }
+                return Ok(None);
+            };
+            bytes += segment.size;
+            segments.push((name, segment));
+            if bytes >= JOB_BYTES {
+                break;
+            }
+        }
+        Ok(Some(segments))
+    }
+
+    /// One table's rows of the segments, merged into one data file a partition.
+    async fn flush_table(
+        &self,
+        open: &OpenDatabase,
+        manifest: &Manifest<DatabaseState>,
+        name: &str,
+        table: &Table,
+        segments: &Segments,
+    ) -> Result<Option<FlushedTable>> {
+        let parts: Vec<(OrderKey, &SegmentTable)> = segments
+            .iter()
+            .filter_map(|(segment, rows)| rows.table(table.id).map(|part| (segment.order, part)))
+            .collect();
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let consumed = parts.iter().fold(Sum::default(), |sum, (_, part)| sum.plus(part.sum));
+        let precision = manifest.state.options.precision;
+        let mut files = Vec::new();
+        let mut dropped = Sum::default();
+        for (partition, sources) in partitions(table, precision, &parts)? {
+            let job = FileJob {
+                name,
+                table,
+                partition,
+                base: manifest.version,
+                order: order_of(&sources),
+                precision,
+            };
+            let streams = sources.into_iter().map(|(_, batch)| stream::iter([Ok(batch)]).boxed()).collect();
+            let (file, replaced) = self.write_merged(open, job, streams).await?;
+            files.extend(file);
+            dropped = dropped.plus(replaced);
+        }
+        Ok(Some(FlushedTable { table: table.id, files, consumed, dropped }))
+    }
+
+    /// Merges sorted sources, oldest first, into one new data file. Returns the sum of what newer
+    /// points replaced.
+    pub(super) async fn write_merged(
+        &self,
+        open: &OpenDatabase,
+        job: FileJob<'_>,
+        sources: Vec<stream::BoxStream<'static, Result<RecordBatch>>>,
+    ) -> Result<(Option<DataFile>, Sum)> {
+        let schema = &job.table.schema;
+        let dropped = Arc::new(Mutex::new(Sum::default()));
+        let ids = schema.columns.iter().map(|column| column.id).collect();
+        let merged = merge::merge(
+            sources,
+            schema.query_schema(job.precision),
+            Key::of(schema),
+            ids,
+            BATCH_ROWS,
+            Some(dropped.clone()),
+        );
+        let target = Target {
+            table_name: job.name.to_owned(),
+            table: job.table.id,
+            partition: job.partition,
+            base: job.base,
+            unique: self.unique(),
+            order: job.order,
+        };
+        let file = table::write_file(&self.inner.store, open.root(), target, schema, job.precision, merged).await?;
+        let dropped = *dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((file, dropped))
+    }
+
+    /// A ULID: unique in every object name, sorted by the time of its making.
+    fn unique(&self) -> String {
+        let clock = &self.inner.clock;
+        let milliseconds = u64::try_from(clock.now() / 1_000_000).unwrap_or(0);
+        let random = u128::from(clock.random()) << 64 | u128::from(clock.random());
+        ulid::Ulid::from_parts(milliseconds, random).to_string()
+    }
+}
+
+/// What a new data file is to be.
+pub(super) struct FileJob<'a> {
+    pub(super) name: &'a str,
+    pub(super) table: &'a Table,
+    pub(super) partition: String,
+    /// Version of the manifest that the job began from.
+    pub(super) base: u64,
+    pub(super) order: OrderRange,
+    pub(super) precision: Precision,
+}
+
+fn order_of(sources: &[(OrderKey, RecordBatch)]) -> OrderRange {
+    let nothing = OrderKey { epoch: 0, clock: 0, writer: 0 };
+    let first = sources.first().map_or(nothing, |(order, _)| *order);
+    let last = sources.last().map_or(nothing, |(order, _)| *order);
+    OrderRange { first, last }
+}
+
+/// The rows of each partition, oldest segment first.
+fn partitions(
+    table: &Table,
+    precision: Precision,
+    parts: &[(OrderKey, &SegmentTable)],
+) -> Result<BTreeMap<String, Vec<(OrderKey, RecordBatch)>>> {
+    let arrow_schema = table.schema.query_schema(precision);
+    let time = Key::of(&table.schema).time;
+    let batches = parts
+        .iter()
+        .map(|(order, part)| Ok((*order, in_schema(part, &table.schema, &arrow_schema)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut days = BTreeSet::new();
+    for (_, batch) in &batches {
+        table::collect_days(batch, time, precision, &mut days)?;
+    }
+    let span = table::choose_span(&days);
+    let mut by_partition: BTreeMap<String, Vec<(OrderKey, RecordBatch)>> = BTreeMap::new();
+    for (order, batch) in batches {
+        for (partition, rows) in table::split_by_partition(&batch, time, precision, span)? {
+            by_partition.entry(partition).or_default().push((order, rows));
+        }
+    }
+    Ok(by_partition)
+}

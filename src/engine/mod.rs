@@ -1,0 +1,214 @@
+//! The product as a list of verbs, one file each.
+//!
+//! | verb | does |
+//! |---|---|
+//! | `authenticate`, `tenant` | who is asking |
+//! | `database`, `create_database`, `drop_database`, `set_options` | databases by name |
+//! | `create_table`, `drop_table` | tables |
+//! | `write` | points → durable, acknowledged |
+//! | `snapshot` | what one query sees |
+//! | `flush`, `merge`, `retain`, `collect`, `maintain` | housekeeping, by anyone at any time |
+//! | `check` | whether a store keeps every promise |
+//!
+//! In: points, names. Out: receipts, snapshots, reports. Invariants: all eighteen of the crate's
+//! front page. Never: SQL, HTTP, threads of its own.
+
+mod access;
+mod background;
+mod check;
+mod collect;
+mod databases;
+mod flush;
+mod maintain;
+mod merge;
+mod retain;
+mod snapshot;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod write;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::catalog::{CatalogState, Passwords};
+use crate::ledger::Ledger;
+use crate::model::clock::{HybridClock, SharedClock};
+use crate::model::{DatabaseId, Result, limits::Limits};
+use crate::store::{self, Store};
+use crate::table::Footers;
+use crate::wal::SegmentCache;
+
+pub use access::User;
+pub use background::run_background;
+pub use check::CheckReport;
+pub use databases::Database;
+pub use maintain::{Duties, Report};
+pub use snapshot::{Snapshot, TableSnapshot, TailPart};
+pub use write::Receipt;
+
+use databases::OpenDatabase;
+
+/// When a database's tail is settled: whichever comes first.
+#[derive(Debug, Clone)]
+pub struct FlushTriggers {
+    /// Segments in the tail.
+    pub segments: usize,
+    /// Bytes of segments in the tail.
+    pub bytes: u64,
+    /// Age of the oldest segment.
+    pub age: Duration,
+}
+
+impl Default for FlushTriggers {
+    fn default() -> Self {
+        FlushTriggers { segments: 64, bytes: 8 << 20, age: Duration::from_secs(60) }
+    }
+}
+
+/// What an engine is opened with.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    pub limits: Limits,
+    pub flush: FlushTriggers,
+    /// Bytes of Parquet footers and page indexes kept in memory.
+    pub footer_cache_bytes: u64,
+    /// Bytes of decoded segments kept in memory.
+    pub tail_cache_bytes: u64,
+    /// Root's password as a PHC string; wins over `root_password`.
+    pub root_password_hash: Option<String>,
+    /// Root's password. Without either, root's password is empty.
+    pub root_password: Option<SecretString>,
+    /// How long what no manifest names any more is kept for slow readers.
+    pub grace: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            limits: Limits::default(),
+            flush: FlushTriggers::default(),
+            footer_cache_bytes: 128 << 20,
+            tail_cache_bytes: 256 << 20,
+            root_password_hash: None,
+            root_password: None,
+            grace: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// What this process has done since it started.
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub points_written: AtomicU64,
+    pub segments_written: AtomicU64,
+    pub flushes: AtomicU64,
+    pub merges: AtomicU64,
+    pub snapshot_restarts: AtomicU64,
+}
+
+/// The handle on a store. Cheap to clone; all clones share caches and writers.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: SharedClock,
+    hybrid: HybridClock,
+    /// Random identity of this process in segment names.
+    writer: u64,
+    options: EngineOptions,
+    catalog: Ledger<CatalogState>,
+    passwords: Passwords,
+    root_hash: String,
+    databases: Mutex<HashMap<DatabaseId, Arc<OpenDatabase>>>,
+    footers: Arc<Footers>,
+    segments: SegmentCache,
+    totals: Totals,
+    stopping: AtomicBool,
+}
+
+impl Engine {
+    /// Opens a store: proves that its conditional create can be relied on, and creates the first
+    /// tenant, database and user in an empty one.
+    pub async fn open(store: Store, clock: SharedClock, options: EngineOptions) -> Result<Engine> {
+        store::probe_once(&store).await?;
+        let passwords = Passwords::new(&clock)?;
+        let root_hash = access::root_hash(&options, &clock)?;
+        let engine = Engine {
+            inner: Arc::new(Inner {
+                hybrid: HybridClock::default(),
+                writer: clock.random(),
+                catalog: Ledger::new(store::paths::CATALOG_ROOT, clock.clone()),
+                passwords,
+                root_hash,
+                databases: Mutex::default(),
+                footers: Arc::new(Footers::new(options.footer_cache_bytes)),
+                segments: SegmentCache::new(options.tail_cache_bytes),
+                totals: Totals::default(),
+                stopping: AtomicBool::new(false),
+                store,
+                clock,
+                options,
+            }),
+        };
+        engine.begin_catalog().await?;
+        Ok(engine)
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub fn footers(&self) -> &Arc<Footers> {
+        &self.inner.footers
+    }
+
+    pub fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.inner.options.limits
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.inner.options
+    }
+
+    pub fn totals(&self) -> &Totals {
+        &self.inner.totals
+    }
+
+    /// (hits, misses, bytes) of the cache of decoded segments.
+    pub fn tail_cache_statistics(&self) -> (u64, u64, u64) {
+        self.inner.segments.statistics()
+    }
+
+    /// Finishes what was accepted: waits for writes in flight, ten seconds at most, and takes no
+    /// new ones.
+    pub async fn shutdown(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        let idle = async {
+            while self.open_databases().iter().any(|open| open.pending() > 0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(10), idle).await.is_err() {
+            tracing::warn!("writes were still in flight when the time to stop ran out");
+        }
+    }
+
+    fn open_databases(&self) -> Vec<Arc<OpenDatabase>> {
+        let databases = self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        databases.values().cloned().collect()
+    }
+}

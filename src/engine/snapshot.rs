@@ -1,0 +1,193 @@
+//! What one query sees: the newest manifest and the tail, taken once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::SchemaRef;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Database, Engine, databases::OpenDatabase};
+use crate::catalog;
+use crate::database::{DatabaseState, Edit, Table};
+use crate::ledger::{Listing, Manifest};
+use crate::model::{
+    Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema,
+};
+use crate::store::{Meter, Store, paths::SegmentName};
+use crate::wal::{Segment, SegmentTable};
+
+/// A snapshot starts over this often when commits or deletions get in its way.
+const ATTEMPTS: usize = 10;
+/// Segments fetched at once.
+const FETCHES: usize = 16;
+
+/// One moment of a database.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    root: String,
+    manifest: Arc<Manifest<DatabaseState>>,
+    /// In order; only those that may hold a table asked for.
+    segments: Vec<(SegmentName, Arc<Segment>)>,
+}
+
+/// One moment of a table.
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// Root of the database on the store.
+    pub root: String,
+    pub id: TableId,
+    pub name: String,
+    pub schema: TableSchema,
+    pub precision: Precision,
+    pub ttl: Option<Duration>,
+    pub files: Vec<Arc<DataFile>>,
+    /// Rows not settled yet, oldest first.
+    pub tail: Vec<TailPart>,
+}
+
+/// A segment's rows of one table: in the table's query schema, sorted, without duplicates.
+#[derive(Debug, Clone)]
+pub struct TailPart {
+    pub order: OrderKey,
+    pub min_time: i64,
+    pub max_time: i64,
+    pub batch: RecordBatch,
+}
+
+impl Snapshot {
+    pub fn options(&self) -> &DatabaseOptions {
+        &self.manifest.state.options
+    }
+
+    /// Number of the manifest it was taken from.
+    pub fn version(&self) -> u64 {
+        self.manifest.version
+    }
+
+    /// Sorted.
+    pub fn table_names(&self) -> Vec<String> {
+        self.manifest.state.tables.keys().cloned().collect()
+    }
+
+    /// A table and its tail; the tail is complete only for tables named when it was taken.
+    pub fn table(&self, name: &str) -> Result<Option<TableSnapshot>> {
+        let Some(table) = self.manifest.state.tables.get(name) else { return Ok(None) };
+        let options = &self.manifest.state.options;
+        let arrow_schema = table.schema.query_schema(options.precision);
+        let mut tail = Vec::new();
+        for (segment_name, segment) in &self.segments {
+            if let Some(part) = segment.table(table.id) {
+                tail.push(TailPart {
+                    order: segment_name.order,
+                    min_time: part.min_time,
+                    max_time: part.max_time,
+                    batch: in_schema(part, &table.schema, &arrow_schema)?,
+                });
+            }
+        }
+        Ok(Some(TableSnapshot {
+            root: self.root.clone(),
+            id: table.id,
+            name: name.to_owned(),
+            schema: table.schema.clone(),
+            precision: options.precision,
+            ttl: options.ttl,
+            files: table.files.clone(),
+            tail,
+        }))
+    }
+}
+
+/// A segment's rows with the columns of the table, those they lack null.
+pub(super) fn in_schema(part: &SegmentTable, schema: &TableSchema, arrow_schema: &SchemaRef) -> Result<RecordBatch> {
+    let rows = part.batch.num_rows();
+    let columns = schema.columns.iter().zip(arrow_schema.fields()).map(|(column, field)| {
+        match part.batch.column_by_name(&column.id.to_string()) {
+            Some(values) => values.clone(),
+            None => new_null_array(field.data_type(), rows),
+        }
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(arrow_schema.clone(), columns.collect(), &options)?)
+}
+
+/// The segments that a query of this listing sees. `None`: the sealed range has to be frozen first.
+fn visible(listing: &Listing<DatabaseState>) -> Option<Vec<SegmentName>> {
+    let state = &listing.manifest.state;
+    let mut segments = match (&state.frozen, state.is_sealed()) {
+        (Some(frozen), _) => frozen.clone(),
+        (None, true) => return None,
+        (None, false) => Vec::new(),
+    };
+    segments.extend(listing.segments.iter().map(|(name, _)| *name).filter(|name| state.sees(name.order)));
+    Some(segments)
+}
+
+impl Engine {
+    /// Takes a snapshot of a database, with the tails of the named tables. Whatever was
+    /// acknowledged before the call, by any process, is in it.
+    pub async fn snapshot(&self, database: &Database, tables: &[String], meter: &Arc<Meter>) -> Result<Snapshot> {
+        let store = self.inner.store.metered(meter);
+        let open = &database.open;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                self.inner.totals.snapshot_restarts.fetch_add(1, Ordering::Relaxed);
+            }
+            let listing = open.ledger.load(&store).await?;
+            if listing.manifest.state.dropped {
+                return Err(catalog::database_not_found(&database.name));
+            }
+            open.learn_tail(&listing);
+            let Some(segments) = visible(&listing) else {
+                self.freeze(open, &store, &listing.manifest).await?;
+                continue;
+            };
+            let wanted = wanted_tables(&listing.manifest.state, tables);
+            let fetch = self.fetch(open, &store, segments, &wanted);
+            let (fetched, newest) =
+                futures::try_join!(fetch, open.ledger.is_newest(&store, &listing.manifest))?;
+            if let (Some(segments), true) = (fetched, newest) {
+                return Ok(Snapshot { root: open.root().to_owned(), manifest: listing.manifest, segments });
+            }
+        }
+        Err(Error::new(Code::Unavailable, "the database kept changing while a snapshot of it was taken; try again"))
+    }
+
+    /// Agrees on the segments of a sealed range (Q3, F2): whoever meets it helps.
+    pub(super) async fn freeze(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        sealed: &Manifest<DatabaseState>,
+    ) -> Result<()> {
+        let (floor, epoch) = (sealed.state.floor, sealed.state.epoch);
+        let segments = open.ledger.list_segments(store, floor, epoch).await?;
+        let segments = segments.into_iter().map(|(name, _)| name).collect();
+        open.commit(store, self.limits(), &Edit::Freeze { floor, epoch, segments }).await.map(|_| ())
+    }
+
+    /// The segments that may hold the wanted tables; `None` when one has vanished.
+    async fn fetch(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        mut segments: Vec<SegmentName>,
+        wanted: &HashSet<TableId>,
+    ) -> Result<Option<Vec<(SegmentName, Arc<Segment>)>>> {
+        segments.retain(|name| wanted.iter().any(|table| name.may_hold(*table)));
+        let fetched: Vec<(SegmentName, Option<Arc<Segment>>)> = stream::iter(segments)
+            .map(|name| async move { Ok::<_, Error>((name, self.inner.segments.get(store, open.root(), name).await?)) })
+            .buffered(FETCHES)
+            .try_collect()
+            .await?;
+        Ok(fetched.into_iter().map(|(name, segment)| segment.map(|segment| (name, segment))).collect())
+    }
+}
+
+fn wanted_tables(state: &DatabaseState, names: &[String]) -> HashSet<TableId> {
+    let id = |table: &Arc<Table>| table.id;
+    names.iter().filter_map(|name| state.tables.get(name)).map(id).collect()
+}

@@ -1,0 +1,5 @@
+//! The engine against an oracle: by hand, and in seeded histories of several processes on one store.
+
+mod histories;
+mod oracle;
+mod verbs;

@@ -1,0 +1,135 @@
+//! What the tests write with and compare with.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::engine::{Database, Engine, EngineOptions, TableSnapshot};
+use crate::merge::{self, Key};
+use crate::model::clock::{ManualClock, SharedClock};
+use crate::model::{ColumnKind, FieldType, OrderKey, PointBatch, Precision, Result, Sum, TenantId};
+use crate::parse;
+use crate::store::{Meter, Store};
+use crate::table;
+
+pub const TENANT: TenantId = TenantId(1);
+/// 2026-11-24T00:00:00Z.
+pub const NOW: i64 = 1_795_478_400_000_000_000;
+
+/// (tag, time) → field → value as text.
+pub type Rows = BTreeMap<(Option<String>, i64), BTreeMap<String, String>>;
+
+pub fn clock(seed: u64) -> SharedClock {
+    Arc::new(ManualClock::new(NOW, seed))
+}
+
+/// One process on a store.
+pub async fn process(store: &Store, seed: u64) -> Engine {
+    Engine::open(store.clone(), clock(seed), EngineOptions::default()).await.unwrap()
+}
+
+pub fn points(text: &str) -> Vec<PointBatch> {
+    let limits = crate::model::limits::Limits::default();
+    let options = parse::Options {
+        write_precision: Default::default(),
+        database_precision: Precision::Nanosecond,
+        now: NOW,
+        limits: &limits,
+    };
+    parse::line_protocol(text.as_bytes(), &options).unwrap()
+}
+
+pub async fn write(engine: &Engine, database: &Database, text: &str) -> Result<()> {
+    engine.write(database, points(text), &Arc::new(Meter::default())).await.map(|_| ())
+}
+
+pub async fn public(engine: &Engine) -> Database {
+    engine.database(TENANT, "public").await.unwrap()
+}
+
+/// All rows of a table as a query sees them, merged from files and tail.
+pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<Rows> {
+    let snapshot = engine.snapshot(database, &[name.to_owned()], &Arc::new(Meter::default())).await?;
+    match snapshot.table(name)? {
+        Some(table) => rows_of(engine, &table).await,
+        None => Ok(Rows::new()),
+    }
+}
+
+async fn rows_of(engine: &Engine, table: &TableSnapshot) -> Result<Rows> {
+    let mut sources: Vec<(OrderKey, stream::BoxStream<'static, Result<RecordBatch>>)> = Vec::new();
+    for file in &table.files {
+        let rows = table::read_file(
+            engine.store(),
+            engine.footers(),
+            &table.root,
+            file,
+            &table.schema,
+            table.precision,
+        );
+        sources.push((file.order.first, rows));
+    }
+    for part in &table.tail {
+        sources.push((part.order, stream::iter([Ok(part.batch.clone())]).boxed()));
+    }
+    sources.sort_by_key(|(order, _)| *order);
+    let ids = table.schema.columns.iter().map(|column| column.id).collect();
+    let dropped = Some(Arc::new(Mutex::new(Sum::default())));
+    let merged = merge::merge(
+        sources.into_iter().map(|(_, source)| source).collect(),
+        table.schema.query_schema(table.precision),
+        Key::of(&table.schema),
+        ids,
+        1_000,
+        dropped,
+    );
+    let batches: Vec<RecordBatch> = merged.try_collect().await?;
+    let mut rows = Rows::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let (key, fields) = row_of(table, batch, row);
+            assert!(rows.insert(key.clone(), fields).is_none(), "{key:?} is there twice");
+        }
+    }
+    Ok(rows)
+}
+
+fn row_of(table: &TableSnapshot, batch: &RecordBatch, row: usize) -> ((Option<String>, i64), BTreeMap<String, String>) {
+    let (mut tag, mut time, mut fields) = (None, 0, BTreeMap::new());
+    for (column, values) in table.schema.columns.iter().zip(batch.columns()) {
+        if values.is_null(row) {
+            continue;
+        }
+        match column.kind {
+            ColumnKind::Time => time = values.as_primitive::<TimestampNanosecondType>().value(row),
+            ColumnKind::Tag => tag = Some(values.as_string_view().value(row).to_owned()),
+            ColumnKind::Field(kind) => {
+                let text = match kind {
+                    FieldType::Double => values.as_primitive::<Float64Type>().value(row).to_string(),
+                    FieldType::BigInt => values.as_primitive::<Int64Type>().value(row).to_string(),
+                    _ => values.as_string_view().value(row).to_owned(),
+                };
+                fields.insert(column.name.clone(), text);
+            }
+        }
+    }
+    ((tag, time), fields)
+}
+
+/// Applies written text to expected rows: `t,host=a v=1,w="x" 5`.
+pub fn expect(rows: &mut Rows, text: &str) {
+    for line in text.lines() {
+        let (head, rest) = line.split_once(' ').unwrap();
+        let (fields, time) = rest.rsplit_once(' ').unwrap();
+        let tag = head.split_once(",host=").map(|(_, host)| host.to_owned());
+        let row = rows.entry((tag, time.parse().unwrap())).or_default();
+        for field in fields.split(',') {
+            let (name, value) = field.split_once('=').unwrap();
+            let value = value.trim_matches('"').trim_end_matches('i');
+            row.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The verbs one by one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::oracle::*;
+use crate::engine::{Duties, Engine, EngineOptions};
+use crate::model::clock::{ManualClock, SharedClock};
+use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType};
+use crate::store::{Meter, Store, paths};
+
+#[tokio::test]
+async fn what_is_written_is_read_before_and_after_settling() {
+    let store = Store::memory();
+    let engine = process(&store, 1).await;
+    let database = public(&engine).await;
+    let mut expected = Rows::new();
+    for text in [
+        "t,host=a v=1 10\nt,host=b v=2 10",
+        "t,host=a w=\"x\" 10\nt v=3 99",
+        "t,host=a v=4 10\nt,host=c v=5 86400000000005",
+    ] {
+        write(&engine, &database, text).await.unwrap();
+        expect(&mut expected, text);
+        assert_eq!(read(&engine, &database, "t").await.unwrap(), expected);
+    }
+    for _ in 0..2 {
+        let report = engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+        assert_eq!(read(&engine, &database, "t").await.unwrap(), expected, "{report}");
+    }
+    write(&engine, &database, "t,host=a v=6 10").await.unwrap();
+    expect(&mut expected, "t,host=a v=6 10");
+    engine.maintain(Duties::ALL).await.unwrap();
+    assert_eq!(read(&engine, &database, "t").await.unwrap(), expected);
+    let report = engine.check().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.files, report.segments), (2, 0));
+}
+
+#[tokio::test]
+async fn a_steady_write_costs_one_put_and_one_get_and_a_warm_snapshot_one_list_and_one_get() {
+    let store = Store::memory();
+    let engine = process(&store, 1).await;
+    let database = public(&engine).await;
+    write(&engine, &database, "t,host=a v=1 10").await.unwrap();
+    let meter = Arc::new(Meter::default());
+    engine.write(&database, points("t,host=a v=2 20"), &meter).await.unwrap();
+    let cost = meter.snapshot();
+    assert_eq!((cost.puts, cost.gets, cost.lists), (1, 1, 0));
+    let meter = Arc::new(Meter::default());
+    engine.snapshot(&database, &["t".to_owned()], &meter).await.unwrap();
+    let cost = meter.snapshot();
+    assert_eq!((cost.puts, cost.gets, cost.lists), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn another_process_sees_a_write_at_once() {
+    let store = Store::memory();
+    let (one, two) = (process(&store, 1).await, process(&store, 2).await);
+    let (here, there) = (public(&one).await, public(&two).await);
+    let mut expected = Rows::new();
+    for round in 0..5 {
+        let text = format!("t,host=a v={round} {round}");
+        write(&one, &here, &text).await.unwrap();
+        expect(&mut expected, &text);
+        assert_eq!(read(&two, &there, "t").await.unwrap(), expected);
+        if round == 2 {
+            two.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_refuses_the_whole_request() {
+    let store = Store::memory();
+    let engine = process(&store, 1).await;
+    let database = public(&engine).await;
+    write(&engine, &database, "t,host=a v=1 10").await.unwrap();
+    let error = write(&engine, &database, "t,host=b v=2 20\nu x=1 1\nt,host=b v=3i 30").await.unwrap_err();
+    assert_eq!(error.code, Code::TypeConflict);
+    let error = write(&engine, &database, "u x=1 1\nt v=1,host=5 30").await.unwrap_err();
+    assert_eq!(error.code, Code::TypeConflict);
+    assert_eq!(read(&engine, &database, "t").await.unwrap().len(), 1);
+    assert!(read(&engine, &database, "u").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_dropped_table_is_gone_and_its_name_free() {
+    let store = Store::memory();
+    let (one, two) = (process(&store, 1).await, process(&store, 2).await);
+    let (here, there) = (public(&one).await, public(&two).await);
+    write(&one, &here, "t,host=a v=1 10").await.unwrap();
+    one.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    write(&two, &there, "t,host=a v=2 20").await.unwrap();
+    one.drop_table(&here, "t", false).await.unwrap();
+    assert!(read(&two, &there, "t").await.unwrap().is_empty());
+    assert_eq!(one.drop_table(&here, "t", false).await.unwrap_err().code, Code::TableNotFound);
+    one.drop_table(&here, "t", true).await.unwrap();
+    // The other process still has the old table in mind; its field had another type.
+    write(&two, &there, "t,host=a v=\"new\" 10").await.unwrap();
+    let mut expected = Rows::new();
+    expect(&mut expected, "t,host=a v=\"new\" 10");
+    assert_eq!(read(&one, &here, "t").await.unwrap(), expected);
+    one.maintain(Duties::ALL).await.unwrap();
+    assert_eq!(read(&one, &here, "t").await.unwrap(), expected);
+    assert!(one.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn databases_by_name_across_processes() {
+    let store = Store::memory();
+    let (one, two) = (process(&store, 1).await, process(&store, 2).await);
+    assert_eq!(two.database(TENANT, "air").await.unwrap_err().code, Code::DatabaseNotFound);
+    one.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
+    let error = one.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap_err();
+    assert_eq!(error.code, Code::DatabaseExists);
+    one.create_database(TENANT, "air", DatabaseOptions::default(), true).await.unwrap();
+    let air = two.database(TENANT, "air").await.unwrap();
+    write(&two, &air, "t v=1 1").await.unwrap();
+    assert_eq!(one.database_names(TENANT).await.unwrap(), ["air", "public"]);
+    one.drop_database(TENANT, "air", false).await.unwrap();
+    let error = write(&two, &air, "t v=1 1").await.unwrap_err();
+    assert_eq!(error.code, Code::DatabaseNotFound);
+    one.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
+    // A handle from before the drop writes into the database that has the name now.
+    write(&two, &air, "t v=2 2").await.unwrap();
+    let again = one.database(TENANT, "air").await.unwrap();
+    assert_eq!(read(&one, &again, "t").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn expired_points_are_refused_and_their_files_go() {
+    let store = Store::memory();
+    let clock = Arc::new(ManualClock::new(NOW, 1));
+    let shared: SharedClock = clock.clone();
+    let options = EngineOptions { grace: Duration::ZERO, ..EngineOptions::default() };
+    let engine = Engine::open(store.clone(), shared, options).await.unwrap();
+    let ttl = DatabaseOptions { ttl: Some(Duration::from_secs(86_400)), ..DatabaseOptions::default() };
+    engine.create_database(TENANT, "short", ttl, false).await.unwrap();
+    let database = engine.database(TENANT, "short").await.unwrap();
+    let old = NOW - 2 * 86_400_000_000_000;
+    let error = write(&engine, &database, &format!("t v=1 {NOW}\nt v=1 {old}")).await.unwrap_err();
+    assert_eq!(error.code, Code::PointExpired);
+    write(&engine, &database, &format!("t v=1 {NOW}")).await.unwrap();
+    engine.maintain(Duties::ALL).await.unwrap();
+    assert_eq!(engine.check().await.unwrap().files, 1);
+    clock.set(NOW + 3 * 86_400_000_000_000);
+    let report = engine.maintain(Duties::ALL).await.unwrap();
+    assert_eq!(report.expired, 1);
+    let report = engine.check().await.unwrap();
+    assert!(report.is_clean() && report.files == 0, "{report}");
+}
+
+#[tokio::test]
+async fn strict_databases_refuse_what_is_not_defined() {
+    let store = Store::memory();
+    let engine = process(&store, 1).await;
+    let options = DatabaseOptions { strict_write: true, ..DatabaseOptions::default() };
+    engine.create_database(TENANT, "strict", options, false).await.unwrap();
+    let database = engine.database(TENANT, "strict").await.unwrap();
+    assert_eq!(write(&engine, &database, "t v=1 1").await.unwrap_err().code, Code::TableNotFound);
+    let columns = vec![("v".to_owned(), ColumnKind::Field(FieldType::Double))];
+    engine.create_table(&database, "t", columns, false).await.unwrap();
+    write(&engine, &database, "t v=1 1").await.unwrap();
+    assert_eq!(write(&engine, &database, "t v=1,w=2 1").await.unwrap_err().code, Code::ColumnNotFound);
+}
+
+#[tokio::test]
+async fn damage_is_an_error_and_check_names_it() {
+    let store = Store::memory();
+    let engine = process(&store, 1).await;
+    let database = public(&engine).await;
+    write(&engine, &database, "t,host=a v=1 10").await.unwrap();
+    engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    let root = paths::database_root(TENANT, database.id);
+    let file = store.list(&format!("{root}data/"), None).await.unwrap().remove(0);
+    let bytes = store.get(&file.path).await.unwrap().unwrap();
+    let fresh = process(&store, 2).await;
+    store.delete(&file.path).await.unwrap();
+    let report = fresh.check().await.unwrap();
+    assert!(report.problems.iter().any(|problem| problem.contains(&file.path)), "{report}");
+    let here = public(&fresh).await;
+    assert!(read(&fresh, &here, "t").await.is_err());
+    store.overwrite(&file.path, bytes.slice(..bytes.len() - 1)).await.unwrap();
+    assert!(!process(&store, 3).await.check().await.unwrap().is_clean());
+    store.overwrite(&file.path, bytes).await.unwrap();
+    assert!(process(&store, 4).await.check().await.unwrap().is_clean());
+    write(&engine, &database, "t,host=a v=1 20").await.unwrap();
+    let log = store.list(&paths::log_prefix(&root), None).await.unwrap();
+    let segment = log.into_iter().rfind(|entry| entry.path.contains(".w.")).unwrap();
+    let bytes = store.get(&segment.path).await.unwrap().unwrap();
+    store.overwrite(&segment.path, bytes.slice(..bytes.len() / 2)).await.unwrap();
+    let fresh = process(&store, 5).await;
+    let here = public(&fresh).await;
+    let error = read(&fresh, &here, "t").await.unwrap_err();
+    assert_eq!(error.code, Code::Corrupt);
+    assert!(error.message.contains(&segment.path), "{error}");
+    assert_eq!(fresh.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap_err().code, Code::Corrupt);
+}
+
+#[tokio::test]
+async fn writers_wait_their_turn_when_too_much_is_unsettled() {
+    let store = Store::memory();
+    let mut options = EngineOptions::default();
+    options.limits.live_segments = 3;
+    let engine = Engine::open(store, clock(1), options).await.unwrap();
+    let database = public(&engine).await;
+    for time in 0..3 {
+        write(&engine, &database, &format!("t v=1 {time}")).await.unwrap();
+    }
+    assert_eq!(write(&engine, &database, "t v=1 9").await.unwrap_err().code, Code::TooManyWrites);
+    engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    write(&engine, &database, "t v=1 9").await.unwrap();
+}

@@ -1,0 +1,210 @@
+//! Points → durable, acknowledged.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray};
+use arrow::compute::kernels::aggregate;
+use arrow::datatypes::Schema;
+
+use super::{Database, Engine, databases::OpenDatabase, writer};
+use crate::catalog;
+use crate::database::{DatabaseState, Edit, NewColumns, Resolution, resolve};
+use crate::ledger::Manifest;
+use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, TableId};
+use crate::store::{Meter, Store};
+use crate::wal::{TableRows, field_for};
+
+/// How often a write is prepared anew when tables change under it.
+const ATTEMPTS: usize = 6;
+
+/// An acknowledgement: the points are durable and every query from now on sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Points written, before any that share series and time became one.
+    pub rows: usize,
+}
+
+/// Points with the ids of their table and columns, or what has to be created first.
+enum Prepared {
+    Ready(Vec<TableRows>),
+    Missing(Vec<NewColumns>),
+}
+
+impl Engine {
+    /// Writes the points of one request: all of them or, on an error, none (`OutcomeUnknown`
+    /// excepted). Returns once they are durable and their epoch is proven to have been open.
+    pub async fn write(&self, database: &Database, points: Vec<PointBatch>, meter: &Arc<Meter>) -> Result<Receipt> {
+        let rows: usize = points.iter().map(PointBatch::rows).sum();
+        let store = self.inner.store.metered(meter);
+        let mut database = Cow::Borrowed(database);
+        if rows == 0 {
+            return Ok(Receipt { rows });
+        }
+        self.refuse_when_stopping()?;
+        for _ in 0..ATTEMPTS {
+            let manifest = database.open.ledger.current(&store).await?;
+            if manifest.state.dropped {
+                database = Cow::Owned(self.database(database.tenant, &database.name).await?);
+                continue;
+            }
+            self.refuse_expired(&manifest.state, &points)?;
+            let Some(prepared) = self.prepare(&database.open, &store, &manifest, &points).await? else { continue };
+            let ready = match prepared {
+                Prepared::Ready(ready) => ready,
+                Prepared::Missing(wanted) => {
+                    database.open.commit(&store, self.limits(), &Edit::Define(wanted)).await?;
+                    continue;
+                }
+            };
+            self.refuse_when_behind(&database.open)?;
+            match self.submit(&database.open, ready, meter).await? {
+                writer::Outcome::Acknowledged => {
+                    self.inner.totals.points_written.fetch_add(rows as u64, Ordering::Relaxed);
+                    return Ok(Receipt { rows });
+                }
+                writer::Outcome::TableGone => {}
+            }
+        }
+        Err(Error::new(Code::Unavailable, "tables kept changing while the points were written; try again"))
+    }
+
+    fn refuse_when_stopping(&self) -> Result<()> {
+        if self.inner.stopping.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::Unavailable, "the server is stopping"));
+        }
+        Ok(())
+    }
+
+    /// Asks writers to wait when more is unsettled than one LIST page shows.
+    fn refuse_when_behind(&self, open: &OpenDatabase) -> Result<()> {
+        let (tail, limits) = (open.tail(), self.limits());
+        if tail.segments < limits.live_segments && tail.bytes < limits.live_segment_bytes {
+            return Ok(());
+        }
+        open.grown.notify_one();
+        Err(Error::new(
+            Code::TooManyWrites,
+            format!(
+                "Memory Exhausted Retry Later: {} segments ({} bytes) wait to be settled; nothing was stored",
+                tail.segments, tail.bytes
+            ),
+        ))
+    }
+
+    fn refuse_expired(&self, state: &DatabaseState, points: &[PointBatch]) -> Result<()> {
+        let Some(horizon) = horizon(state.options.precision, state.options.ttl, self.inner.clock.now()) else {
+            return Ok(());
+        };
+        for batch in points {
+            if let Some(oldest) = aggregate::min(&batch.time).filter(|oldest| *oldest < horizon) {
+                return Err(Error::new(
+                    Code::PointExpired,
+                    format!(
+                        "Operation not support: create expired bucket: table '{}' got a point at {oldest}, which is \
+                         older than the database's TTL allows ({horizon})",
+                        batch.table
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ties points to ids. `None`: a newer manifest was found on the way, try again with it.
+    async fn prepare(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        manifest: &Manifest<DatabaseState>,
+        points: &[PointBatch],
+    ) -> Result<Option<Prepared>> {
+        match prepare(&manifest.state, points) {
+            // A conflict may be with a table that is gone by now.
+            Err(error) if error.code == Code::TypeConflict => {
+                if open.ledger.is_newest(store, manifest).await? {
+                    return Err(error);
+                }
+                open.ledger.load(store).await?;
+                Ok(None)
+            }
+            Ok(Prepared::Missing(wanted)) if manifest.state.options.strict_write => {
+                Err(strict(&manifest.state, &wanted))
+            }
+            other => other.map(Some),
+        }
+    }
+
+    /// Hands rows to the database's writer and waits for its answer. Dropping the returned future
+    /// does not stop the write.
+    async fn submit(
+        &self,
+        open: &Arc<OpenDatabase>,
+        rows: Vec<TableRows>,
+        meter: &Arc<Meter>,
+    ) -> Result<writer::Outcome> {
+        let (request, answer) = writer::Request::new(rows, meter.clone(), open.pending.clone());
+        let sender = open.writer.get_or_init(|| writer::start(self.clone(), open));
+        sender.send(request).await.map_err(|_| Error::internal("the writer of the database has ended"))?;
+        answer.await.map_err(|_| {
+            Error::new(Code::OutcomeUnknown, "whether the points are durable is unknown: the writer ended early")
+        })?
+    }
+}
+
+/// Points before this moment (ticks) are past the retention; `None` when there is none.
+pub(super) fn horizon(precision: Precision, ttl: Option<Duration>, now: i64) -> Option<i64> {
+    let ticks = i64::try_from(ttl?.as_secs()).ok()?.checked_mul(precision.ticks_per_second())?;
+    Some(precision.from_nanoseconds(now).saturating_sub(ticks))
+}
+
+fn strict(state: &DatabaseState, wanted: &[NewColumns]) -> Error {
+    let Some(wish) = wanted.first() else { return Error::internal("nothing is missing") };
+    match wish.columns.first() {
+        Some((column, kind)) if state.tables.contains_key(&wish.table) => Error::new(
+            Code::ColumnNotFound,
+            format!("Column {column} not found ({} of table '{}', strict_write is on).", kind.name(), wish.table),
+        ),
+        _ => Error::new(
+            Code::TableNotFound,
+            format!("Table not found: \"{}\" (strict_write is on)", wish.table),
+        ),
+    }
+}
+
+fn prepare(state: &DatabaseState, points: &[PointBatch]) -> Result<Prepared> {
+    let mut ready = Vec::with_capacity(points.len());
+    let mut missing = Vec::new();
+    for batch in points.iter().filter(|batch| batch.rows() > 0) {
+        let columns = batch.columns.iter().map(|column| (column.name.as_str(), column.kind));
+        match resolve(state, &batch.table, columns)? {
+            Resolution::Known(table, ids) => ready.push(rows(batch, table, &ids, state.options.precision)?),
+            Resolution::Missing(wanted) => missing.push(wanted),
+        }
+    }
+    if missing.is_empty() { Ok(Prepared::Ready(ready)) } else { Ok(Prepared::Missing(missing)) }
+}
+
+/// The batch with ids for names, as segments hold it.
+fn rows(batch: &PointBatch, table: TableId, ids: &[ColumnId], precision: Precision) -> Result<TableRows> {
+    let mut fields = vec![field_for(ColumnId::TIME, ColumnKind::Time, precision)];
+    let mut columns: Vec<ArrayRef> = vec![time_column(batch, precision)];
+    for (column, id) in batch.columns.iter().zip(ids) {
+        fields.push(field_for(*id, column.kind, precision));
+        columns.push(column.values.clone());
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    Ok(TableRows { table, batch })
+}
+
+/// Ticks as timestamps of the database's unit, without copying.
+fn time_column(batch: &PointBatch, precision: Precision) -> ArrayRef {
+    let ticks = batch.time.values().clone();
+    match precision {
+        Precision::Nanosecond => Arc::new(TimestampNanosecondArray::new(ticks, None)),
+        Precision::Microsecond => Arc::new(TimestampMicrosecondArray::new(ticks, None)),
+        Precision::Millisecond => Arc::new(TimestampMillisecondArray::new(ticks, None)),
+    }
+}

@@ -1,0 +1,160 @@
+//! Comma-separated values (RFC 4180, lines ending in `\n`), and the same with tabs.
+//!
+//! Always one header line. A field is quoted only when it must be; NULL is an empty field, and a
+//! row that is one empty field is written `""`, since an empty line would be no row.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::lexical_to_string;
+use serde::Serialize;
+
+use super::calendar::{Fraction, push_date, push_timestamp};
+use super::column::{Column, Values};
+use super::{Encoder, unwritable};
+use crate::model::{Code, Error, Result};
+
+/// Writes csv, or with a tab as separator tsv.
+pub struct Csv {
+    schema: SchemaRef,
+    separator: u8,
+    headed: bool,
+}
+
+impl Csv {
+    /// # Errors
+    /// [`Code::FetchResult`] when a column is of a type with parts, or of bytes.
+    pub fn new(schema: SchemaRef, separator: u8) -> Result<Csv> {
+        let nested = schema.fields().iter().map(|field| field.data_type()).find(|kind| kind.is_nested());
+        if let Some(kind) = nested {
+            let message = format!("Fetch result: Csv error: Nested type {kind} is not supported in CSV");
+            return Err(Error::new(Code::FetchResult, message));
+        }
+        if let Some(field) = schema.fields().iter().find(|field| field.data_type().is_binary()) {
+            let (name, kind) = (field.name(), field.data_type());
+            let message = format!("Fetch result: Csv error: column {name} of type {kind} is not supported in CSV");
+            return Err(Error::new(Code::FetchResult, message));
+        }
+        Ok(Csv { schema, separator, headed: false })
+    }
+
+    fn header(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.headed, true) {
+            return;
+        }
+        let start = out.len();
+        for (place, field) in self.schema.fields().iter().enumerate() {
+            if place > 0 {
+                out.push(self.separator);
+            }
+            push_text(out, field.name(), self.separator);
+        }
+        self.end_row(start, out);
+    }
+
+    /// Ends the row that began at `start`.
+    fn end_row(&self, start: usize, out: &mut Vec<u8>) {
+        if out.len() == start && self.schema.fields().len() == 1 {
+            out.extend_from_slice(b"\"\"");
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Encoder for Csv {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.header(out);
+        let columns: Result<Vec<Field>> = batch
+            .columns()
+            .iter()
+            .map(|array| Field::new(Column::new(array, Fraction::Nine)?, self.separator))
+            .collect();
+        let columns = columns?;
+        for row in 0..batch.num_rows() {
+            let start = out.len();
+            for (place, column) in columns.iter().enumerate() {
+                if place > 0 {
+                    out.push(self.separator);
+                }
+                if !column.column.is_null(row) {
+                    column.push(row, out, self.separator)?;
+                }
+            }
+            self.end_row(start, out);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.header(out);
+        Ok(())
+    }
+}
+
+/// A column, and for coded text its values quoted once.
+struct Field {
+    column: Column,
+    quoted: Vec<Vec<u8>>,
+}
+
+impl Field {
+    fn new(column: Column, separator: u8) -> Result<Field> {
+        let mut quoted = Vec::new();
+        if let Values::Coded { places, values } = &column.values
+            && values.len() <= places.len()
+        {
+            for place in 0..values.len() {
+                let mut bytes = Vec::new();
+                push_text(&mut bytes, values.value(place), separator);
+                quoted.push(bytes);
+            }
+        }
+        Ok(Field { column, quoted })
+    }
+
+    /// Appends the value of a row that is not null.
+    fn push(&self, row: usize, out: &mut Vec<u8>, separator: u8) -> Result<()> {
+        match &self.column.values {
+            Values::Null => {}
+            Values::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
+            Values::Signed(values) => push_number(out, values.value(row))?,
+            Values::Unsigned(values) => push_number(out, values.value(row))?,
+            Values::Single(values) => out.extend_from_slice(lexical_to_string(values.value(row)).as_bytes()),
+            Values::Double(values) => out.extend_from_slice(lexical_to_string(values.value(row)).as_bytes()),
+            Values::Text(values) => push_text(out, values.value(row), separator),
+            Values::Coded { places, values } => match self.quoted.get(places[row]) {
+                Some(bytes) => out.extend_from_slice(bytes),
+                None => push_text(out, values.value(places[row]), separator),
+            },
+            Values::Timestamp { ticks, per_second, utc } => {
+                push_timestamp(out, ticks[row], *per_second, Fraction::Nine);
+                out.extend_from_slice(if *utc { b"+00:00" } else { b"" });
+            }
+            Values::Date(days) => push_date(out, i64::from(days[row])),
+            Values::Digits(values) | Values::Interval(values) => push_text(out, values.value(row), separator),
+            Values::Binary | Values::Nested(_) => return Err(Error::internal("csv was given a type it refused")),
+        }
+        Ok(())
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, value: impl Serialize) -> Result<()> {
+    serde_json::to_writer(out, &value)
+        .map_err(|error| unwritable(arrow::error::ArrowError::CsvError(error.to_string())))
+}
+
+/// Appends text, quoted when it holds the separator, a quote or the end of a line.
+fn push_text(out: &mut Vec<u8>, text: &str, separator: u8) {
+    let special = |byte: u8| byte == separator || byte == b'"' || byte == b'\n' || byte == b'\r';
+    if !text.bytes().any(special) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}

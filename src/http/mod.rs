@@ -1,0 +1,167 @@
+//! The wire: everything that knows of HTTP.
+//!
+//! | method | path | does |
+//! |---|---|---|
+//! | GET, HEAD | `/api/v1/ping` | says that the server is there |
+//! | POST | `/api/v1/write` | line protocol → points |
+//! | POST | `/api/v1/sql` | SQL → rows in the format that `Accept` names |
+//! | GET, HEAD | `/metrics` | numbers for Prometheus |
+//!
+//! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code",
+//! "error_message"}` with the status of the one table in `status.rs`; no body is held that the
+//! limits do not allow; a client that leaves stops its query but never its write. Never: what is
+//! stored where, what SQL means; `Authorization` in a log.
+//!
+//! The order of the checks decides which of several errors a client sees: path, method, size of the
+//! body, `Authorization` present, query string, codings, credentials, `Accept`, `Accept-Encoding`,
+//! load, and then the content.
+
+mod answer;
+mod body;
+pub mod encoding;
+mod observe;
+mod parameters;
+mod ping;
+mod redact;
+mod respond;
+mod scrape;
+mod serve;
+mod session;
+mod sql;
+mod status;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use redact::redact;
+pub use serve::serve;
+
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::model::{Code, Error, Result};
+use crate::query::Queries;
+
+/// What the wire is set up with, next to the engine's limits.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// The address listened on, a label of the metrics.
+    pub host: String,
+    /// Bytes of an unchunked result that are gathered before its status is sent. A larger result is
+    /// sent as it comes; an error after that cuts the connection.
+    pub result_buffer_bytes: usize,
+    /// Bytes of request bodies held at once, over all requests.
+    pub body_memory_bytes: usize,
+    /// How long a client may pause while it sends a body.
+    pub body_idle: Duration,
+    /// How long a client may pause while it takes a result.
+    pub result_idle: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        HttpOptions {
+            host: String::new(),
+            result_buffer_bytes: 32 << 20,
+            body_memory_bytes: 512 << 20,
+            body_idle: Duration::from_secs(30),
+            result_idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What all requests share. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    queries: Queries,
+    metrics: Metrics,
+    options: HttpOptions,
+    draining: AtomicBool,
+    writes: Arc<Semaphore>,
+    running_queries: Arc<Semaphore>,
+    body_memory: body::Budget,
+    /// Bodies decoded at once: each may take its limit of memory before anyone can count it.
+    decoding: Arc<Semaphore>,
+}
+
+impl App {
+    pub fn new(engine: Engine, queries: Queries, options: HttpOptions) -> App {
+        let limits = engine.limits();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        App {
+            inner: Arc::new(Inner {
+                metrics: Metrics::new(&options.host),
+                draining: AtomicBool::new(false),
+                writes: Arc::new(Semaphore::new(limits.concurrent_writes)),
+                running_queries: Arc::new(Semaphore::new(limits.concurrent_queries)),
+                body_memory: body::Budget::new(options.body_memory_bytes),
+                decoding: Arc::new(Semaphore::new(processors)),
+                engine,
+                queries,
+                options,
+            }),
+        }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// From now on every new request but pings and metrics is refused: the process is about to end.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::SeqCst);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.inner.draining.load(Ordering::SeqCst)
+    }
+
+    fn write_permit(&self) -> Result<OwnedSemaphorePermit> {
+        self.inner.writes.clone().try_acquire_owned().map_err(|_| {
+            let most = self.engine().limits().concurrent_writes;
+            let message = format!("Memory Exhausted Retry Later: {most} writes are under way, nothing was stored");
+            Error::new(Code::TooManyWrites, message)
+        })
+    }
+
+    fn query_permit(&self) -> Result<OwnedSemaphorePermit> {
+        self.inner.running_queries.clone().try_acquire_owned().map_err(|_| {
+            let most = self.engine().limits().concurrent_queries;
+            let message = format!("Concurrent query request limit exceeded: {most} queries are under way");
+            Error::new(Code::TooManyQueries, message)
+        })
+    }
+}
+
+/// The whole surface, with and without a slash at the end.
+const ROUTES: [(&str, fn() -> MethodRouter<App>); 4] = [
+    ("/api/v1/ping", || get(ping::ping)),
+    ("/api/v1/write", || post(write::write)),
+    ("/api/v1/sql", || post(sql::sql)),
+    ("/metrics", || get(scrape::scrape)),
+];
+
+/// The service behind every door.
+pub fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in ROUTES {
+        router = router.route(path, methods()).route(&format!("{path}/"), methods());
+    }
+    router
+        .fallback(respond::not_found)
+        .method_not_allowed_fallback(respond::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app)
+}

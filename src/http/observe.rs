@@ -1,0 +1,282 @@
+//! What surrounds every request: limits of its head, refusal while stopping, a request id, one log
+//! line, metrics, and no body for HEAD.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+use super::App;
+use super::respond::Failure;
+use crate::metrics::Caller;
+use crate::model::{Code, Error};
+
+const HEADER_BYTES: usize = 32 << 10;
+const HEADER_COUNT: usize = 100;
+const LOGGED_PATH_CHARACTERS: usize = 200;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Paths that have metrics of their own; all others share one label.
+const OPEN_PATHS: [&str; 2] = ["/api/v1/ping", "/metrics"];
+const PATHS: [&str; 4] = ["/api/v1/ping", "/metrics", "/api/v1/write", "/api/v1/sql"];
+
+/// What kind of work a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Query,
+    Write,
+}
+
+/// What the handler has found out about its request, for the log and the metrics.
+#[derive(Debug, Clone, Default)]
+pub struct Facts(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    tenant: String,
+    /// Only of callers whose credentials were right.
+    user: Option<String>,
+    database: Option<String>,
+    kind: Option<Kind>,
+    bytes_in: u64,
+    rows: Option<usize>,
+}
+
+impl Facts {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A body of so many bytes came.
+    pub fn received(&self, bytes: usize) {
+        self.lock().bytes_in = bytes as u64;
+    }
+
+    /// The credentials are right.
+    pub fn identified(&self, user: &str, tenant: &str) {
+        let mut known = self.lock();
+        known.user = Some(user.to_owned());
+        known.tenant = tenant.to_owned();
+    }
+
+    /// What is asked for, and of which database.
+    pub fn concerns(&self, kind: Kind, database: Option<&str>) {
+        let mut known = self.lock();
+        known.kind = Some(kind);
+        known.database = database.map(str::to_owned);
+    }
+
+    pub fn rows(&self, rows: usize) {
+        self.lock().rows = Some(rows);
+    }
+}
+
+/// The layer around all routes.
+pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let line = Line::new(app.clone(), &request);
+    let id = line.id.clone();
+    let is_head = request.method() == Method::HEAD;
+    request.extensions_mut().insert(line.facts.clone());
+    let mut response = match refuse(&app, &request) {
+        Some(failure) => failure.into_response(),
+        None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => Failure::from(Error::internal("the request met a fault of the server")).into_response(),
+        },
+    };
+    response.headers_mut().insert(REQUEST_ID, id);
+    if is_head {
+        strip_body(&mut response);
+    }
+    line.follow(response)
+}
+
+/// What is refused before any route looks at it.
+fn refuse(app: &App, request: &Request) -> Option<Failure> {
+    if app.is_draining() && !OPEN_PATHS.contains(&bare(request.uri().path())) {
+        return Some(Error::new(Code::Unavailable, "the server is stopping, nothing was stored").into());
+    }
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let (most, many) = (HEADER_BYTES, HEADER_COUNT);
+    (bytes + target > most || headers.len() > many).then(|| {
+        let message = format!("request line and headers may have {most} bytes and {many} headers");
+        Error::new(Code::HeadersTooLarge, message).into()
+    })
+}
+
+/// A path without the slash at its end.
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// Leaves the headers that a GET would have had.
+fn strip_body(response: &mut Response) {
+    if let Some(bytes) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(bytes));
+    }
+    *response.body_mut() = Body::empty();
+}
+
+/// The id a client gave, if it is a short plain word, or a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match headers.get(REQUEST_ID) {
+        Some(id) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(is_plain) => id.clone(),
+        _ => HeaderValue::from_str(&format!("{:016x}", app.engine().clock().random()))
+            .unwrap_or_else(|_| HeaderValue::from_static("-")),
+    }
+}
+
+/// The log line of a request, written when its answer has been taken or its client has left.
+struct Line {
+    app: App,
+    facts: Facts,
+    method: Method,
+    path: String,
+    api: &'static str,
+    id: HeaderValue,
+    began: Instant,
+    status: Option<u16>,
+    error: Option<Error>,
+    bytes_out: u64,
+    ending: Ending,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Not at its end yet: if this stays, the client left.
+    Open,
+    Whole,
+    BrokenOff,
+}
+
+impl Line {
+    fn new(app: App, request: &Request) -> Line {
+        let path = request.uri().path();
+        let known = PATHS.into_iter().find(|known| *known == bare(path));
+        Line {
+            facts: Facts::default(),
+            method: request.method().clone(),
+            path: path.chars().take(LOGGED_PATH_CHARACTERS).collect(),
+            api: known.map_or("other", |path| path.trim_start_matches('/')),
+            id: request_id(&app, request.headers()),
+            began: Instant::now(),
+            status: None,
+            error: None,
+            bytes_out: 0,
+            ending: Ending::Open,
+            app,
+        }
+    }
+
+    /// Stays with the response until its last byte.
+    fn follow(mut self, mut response: Response) -> Response {
+        self.status = Some(response.status().as_u16());
+        self.error = response.extensions_mut().remove::<Error>();
+        if response.body().is_end_stream() {
+            self.ending = Ending::Whole;
+            return response;
+        }
+        response.map(|inner| Body::new(Followed { inner, line: self }))
+    }
+
+    fn count(&self, known: &Known) {
+        let took = self.began.elapsed();
+        let metrics = &self.app.inner.metrics;
+        metrics.request(self.api, self.status.unwrap_or(499), known.bytes_in + self.bytes_out, took);
+        let (Some(user), Some(kind)) = (&known.user, known.kind) else { return };
+        let caller =
+            Caller { tenant: &known.tenant, user, database: known.database.as_deref(), api: self.api };
+        match kind {
+            Kind::Query => metrics.query(&caller, took),
+            Kind::Write => metrics.write(&caller, took),
+        }
+        metrics.data(&caller, known.bytes_in, self.bytes_out);
+    }
+
+    fn log(&self, known: &Known) {
+        let (user, database) = (known.user.as_deref(), known.database.as_deref());
+        let id = self.id.to_str().unwrap_or_default();
+        let took = self.began.elapsed().as_secs_f64();
+        let error = self.error.as_ref().map(|error| error.message.as_str());
+        let outcome = match self.ending {
+            Ending::Whole => "answered",
+            Ending::BrokenOff => "broken off",
+            Ending::Open => "the client left",
+        };
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "siltdb::request",
+                    id, method = %self.method, path = self.path.as_str(), status = self.status, seconds = took,
+                    bytes_in = known.bytes_in, bytes_out = self.bytes_out, rows = known.rows, user, database,
+                    error, outcome, "request"
+                )
+            };
+        }
+        match self.status {
+            Some(500..) => line!(warn),
+            _ if OPEN_PATHS.contains(&bare(&self.path)) => line!(debug),
+            _ => line!(info),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let facts = self.facts.clone();
+        let known = facts.lock();
+        self.count(&known);
+        self.log(&known);
+    }
+}
+
+/// A body that tells its [`Line`] what was sent.
+struct Followed {
+    inner: Body,
+    line: Line,
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.line.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.inner.is_end_stream() {
+                    self.line.ending = Ending::Whole;
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.line.ending = Ending::BrokenOff,
+            Poll::Ready(None) => self.line.ending = Ending::Whole,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,81 @@
+//! Failures on the wire.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::status::status;
+use crate::model::{Code, Error};
+use crate::store::Cost;
+
+/// An error with the status it is sent with.
+#[derive(Debug)]
+pub struct Failure {
+    pub status: StatusCode,
+    pub error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { status: status(error.code), error }
+    }
+}
+
+impl Failure {
+    /// The client took too long to send its body.
+    pub fn too_slow(message: String) -> Failure {
+        Failure { status: StatusCode::REQUEST_TIMEOUT, error: Error::new(Code::BadRequest, message) }
+    }
+}
+
+/// The two members of every error body, in this order.
+#[derive(Serialize)]
+struct Members<'a> {
+    error_code: &'a str,
+    error_message: &'a str,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let members = Members { error_code: self.error.code.number(), error_message: &self.error.message };
+        let body = serde_json::to_vec(&members).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"siltdb\""));
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self.error);
+        response
+    }
+}
+
+pub async fn not_found(uri: Uri) -> Failure {
+    Error::new(Code::NotFound, format!("there is nothing at {}", uri.path())).into()
+}
+
+/// The router adds `Allow`.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Failure {
+    Error::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path())).into()
+}
+
+/// The header that tells what an answer cost in requests to the object store and bytes.
+pub const COST: &str = "x-siltdb-cost";
+
+/// The value of [`COST`]: `put=1 get=1 list=0 delete=0 read=0 written=1234`.
+pub fn cost_header(cost: Cost) -> HeaderValue {
+    let text = format!(
+        "put={} get={} list={} delete={} read={} written={}",
+        cost.puts, cost.gets, cost.lists, cost.deletes, cost.bytes_read, cost.bytes_written
+    );
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

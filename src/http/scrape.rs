@@ -1,0 +1,70 @@
+//! `GET /metrics`.
+
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+
+use super::App;
+use crate::metrics::{self, Kind, Reading};
+
+/// The page that Prometheus reads.
+pub async fn scrape(State(app): State<App>) -> impl IntoResponse {
+    let page = app.inner.metrics.render(&readings(&app));
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page)
+}
+
+type Label = (&'static str, &'static str);
+
+fn readings(app: &App) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    let mut family = |name, help, kind, samples: &[(&[Label], u64)]| {
+        for (labels, value) in samples {
+            readings.push(Reading { name, help, kind, labels: labels.to_vec(), value: *value });
+        }
+    };
+    let engine = app.engine();
+    let cost = engine.store().totals().snapshot();
+    family(
+        "siltdb_store_requests_total",
+        "Requests to the object store, repeated ones included",
+        Kind::Counter,
+        &[
+            (&[("operation", "put")], cost.puts),
+            (&[("operation", "get")], cost.gets),
+            (&[("operation", "list")], cost.lists),
+            (&[("operation", "delete")], cost.deletes),
+        ],
+    );
+    family(
+        "siltdb_store_bytes_total",
+        "Bytes moved from and to the object store",
+        Kind::Counter,
+        &[(&[("direction", "read")], cost.bytes_read), (&[("direction", "written")], cost.bytes_written)],
+    );
+    let footers = engine.footers().statistics();
+    let (tail_hits, tail_misses, tail_bytes) = engine.tail_cache_statistics();
+    let caches = |footers, tail| [(&[("cache", "footers")] as &[Label], footers), (&[("cache", "tail")], tail)];
+    family("siltdb_cache_hits_total", "Cache hits", Kind::Counter, &caches(footers.hits, tail_hits));
+    family("siltdb_cache_misses_total", "Cache misses", Kind::Counter, &caches(footers.misses, tail_misses));
+    family("siltdb_cache_bytes", "Bytes held in caches", Kind::Gauge, &caches(footers.bytes, tail_bytes));
+    let totals = engine.totals();
+    for (name, help, total) in [
+        ("siltdb_points_written_total", "Points acknowledged", &totals.points_written),
+        ("siltdb_segments_written_total", "Segments written", &totals.segments_written),
+        ("siltdb_flushes_total", "Flushes done", &totals.flushes),
+        ("siltdb_merges_total", "Merges done", &totals.merges),
+        ("siltdb_snapshot_restarts_total", "Snapshots begun again", &totals.snapshot_restarts),
+    ] {
+        family(name, help, Kind::Counter, &[(&[], total.load(Ordering::Relaxed))]);
+    }
+    let limits = engine.limits();
+    let queries = limits.concurrent_queries.saturating_sub(app.inner.running_queries.available_permits());
+    let writes = limits.concurrent_writes.saturating_sub(app.inner.writes.available_permits());
+    family("siltdb_queries_running", "Queries under way", Kind::Gauge, &[(&[], queries as u64)]);
+    family("siltdb_writes_running", "Writes under way", Kind::Gauge, &[(&[], writes as u64)]);
+    let held = app.inner.body_memory.held_bytes() as u64;
+    family("siltdb_body_memory_bytes", "Bytes of request bodies held", Kind::Gauge, &[(&[], held)]);
+    readings
+}

@@ -1,0 +1,94 @@
+//! Who asks, and in which tenant.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::App;
+use super::observe::Facts;
+use super::parameters::Parameters;
+use crate::engine::User;
+use crate::model::{Code, Error, Result, TenantId};
+
+/// Base64 with or without its padding: clients leave it away.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// An authenticated user in a tenant.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub user: User,
+    pub tenant: TenantId,
+}
+
+/// The `Authorization` header, undecoded.
+///
+/// # Errors
+/// [`Code::MissingAuthorization`].
+pub fn authorization(headers: &HeaderMap) -> Result<&HeaderValue> {
+    headers
+        .get(AUTHORIZATION)
+        .ok_or_else(|| Error::new(Code::MissingAuthorization, "Missing request header \"authorization\""))
+}
+
+/// Authenticates.
+///
+/// # Errors
+/// [`Code::MalformedAuthorization`]; [`Code::AccessDenied`] for an unknown user, a wrong password
+/// and an unknown tenant alike.
+pub async fn identify(app: &App, authorization: &HeaderValue, parameters: &Parameters, facts: &Facts) -> Result<Caller> {
+    let (name, password) = credentials(authorization)?;
+    let user = app.engine().authenticate(&name, password.expose_secret()).await?;
+    let tenant = app.engine().tenant(&user, &parameters.tenant).await?;
+    facts.identified(&user.name, &parameters.tenant);
+    Ok(Caller { user, tenant })
+}
+
+/// User and password of `Basic base64(user:password)` (RFC 7617). The header is never repeated in
+/// an error.
+fn credentials(authorization: &HeaderValue) -> Result<(String, SecretString)> {
+    let malformed = |why: &str| {
+        Error::new(Code::MalformedAuthorization, format!("Parse auth, malformed basic auth encoding: {why}"))
+    };
+    let text = authorization.to_str().map_err(|_| malformed("not ASCII"))?;
+    let (scheme, encoded) = text.trim().split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return Err(malformed("the scheme is not Basic"));
+    }
+    let decoded = BASE64.decode(encoded.trim()).map_err(|_| malformed("not Base64"))?;
+    let decoded = String::from_utf8(decoded).map_err(|_| malformed("not UTF-8"))?;
+    let (user, password) = decoded.split_once(':').ok_or_else(|| malformed("no colon between user and password"))?;
+    Ok((user.to_owned(), SecretString::from(password)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(header: &str) -> Option<(String, String)> {
+        let parsed = credentials(&HeaderValue::from_bytes(header.as_bytes()).unwrap());
+        match parsed {
+            Ok((user, password)) => Some((user, password.expose_secret().to_owned())),
+            Err(error) => {
+                assert_eq!(error.code, Code::MalformedAuthorization);
+                assert!(error.message.starts_with("Parse auth, malformed basic auth encoding: "));
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn basic_credentials() {
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(parse("Basic cm9vdDo="), pair("root", ""));
+        assert_eq!(parse("basic cm9vdDphOmI"), pair("root", "a:b"));
+        for header in ["Bearer x", "Basic", "Basic !", "Basic cm9vdA==", "cm9vdDo=", "Basic /////w==", "Basic cm9vdDo\u{e4}"] {
+            assert_eq!(parse(header), None, "{header}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `POST /api/v1/sql`: one statement, its rows in the format that `Accept` names.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+
+use super::answer::{self, Answer};
+use super::observe::{Facts, Kind};
+use super::parameters::{Parameters, header_text};
+use super::respond::{COST, Failure, cost_header};
+use super::{App, body, encoding, redact, session};
+use crate::format;
+use crate::model::{Error, Result};
+use crate::query::{Output, Session};
+use crate::store::Meter;
+
+/// A statement in the log is cut after this many characters.
+const LOGGED_CHARACTERS: usize = 1_000;
+
+/// Runs a statement.
+pub async fn sql(
+    State(app): State<App>,
+    Extension(facts): Extension<Facts>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let payload = body::read(&app, &parts.headers, body, app.engine().limits().sql_body_bytes).await?;
+    facts.received(payload.bytes.len());
+    let authorization = session::authorization(&parts.headers)?;
+    let parameters = Parameters::parse(parts.uri.query())?;
+    let request_coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
+    let caller = session::identify(&app, authorization, &parameters, &facts).await?;
+    facts.concerns(Kind::Query, None);
+    let (text, _share) = payload.decode(&app, request_coding).await?.into_parts();
+    parameters.check_stream_trigger()?;
+    let format = format::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
+    let coding = encoding::negotiate(header_text(&parts.headers, ACCEPT_ENCODING)?.as_deref())?;
+    let permit = app.query_permit()?;
+    let statement = String::from_utf8_lossy(&text).into_owned();
+    log(&statement);
+    let meter = Arc::new(Meter::new());
+    let session = Session {
+        user: caller.user,
+        tenant: caller.tenant,
+        tenant_name: parameters.tenant,
+        database: parameters.database,
+        target_partitions: parameters.target_partitions,
+    };
+    match run(&app, session, statement, &meter).await? {
+        Output::Nothing => {
+            let headers = [(CONTENT_TYPE.as_str(), format.content_type())];
+            Ok((headers, [(COST, cost_header(meter.snapshot()))], Body::empty()).into_response())
+        }
+        Output::Rows { schema, batches } => {
+            let limits = answer::Limits {
+                buffer_bytes: app.inner.options.result_buffer_bytes,
+                idle: app.inner.options.result_idle,
+                time: app.engine().limits().query_time,
+            };
+            let answer = Answer { schema, batches, format, coding, chunked: parameters.chunked };
+            Ok(answer.respond(limits, &meter, permit).await?)
+        }
+    }
+}
+
+/// Starts a statement, in a task of its own: what it writes is not to be left half done when the
+/// client leaves. The rows of a query come later and stop with the client.
+async fn run(app: &App, session: Session, statement: String, meter: &Arc<Meter>) -> Result<Output> {
+    let (app, meter) = (app.clone(), meter.clone());
+    let started = tokio::spawn(async move { app.inner.queries.run(session, &statement, &meter).await });
+    started.await.map_err(|error| Error::internal(format!("the statement ended: {error}")))?
+}
+
+fn log(statement: &str) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let text: String = redact(statement).chars().take(LOGGED_CHARACTERS).collect();
+        tracing::debug!(statement = ?text, "sql");
+    }
+}

@@ -1,0 +1,77 @@
+//! `POST /api/v1/write`: line protocol.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_ENCODING;
+use axum::response::{IntoResponse, Response};
+
+use super::observe::{Facts, Kind};
+use super::parameters::{Parameters, header_text};
+use super::respond::{COST, Failure, cost_header};
+use super::{App, body, encoding, session};
+use crate::engine::Receipt;
+use crate::model::{Error, PointBatch, Result};
+use crate::parse;
+use crate::store::Meter;
+
+/// A body up to this size is parsed where it was read; a larger one would hold up other requests.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// Stores the points of the body: all, or none. 200 once they are durable.
+pub async fn write(
+    State(app): State<App>,
+    Extension(facts): Extension<Facts>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let payload = body::read(&app, &parts.headers, body, app.engine().limits().write_body_bytes).await?;
+    facts.received(payload.bytes.len());
+    let authorization = session::authorization(&parts.headers)?;
+    let parameters = Parameters::parse(parts.uri.query())?;
+    let coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
+    let caller = session::identify(&app, authorization, &parameters, &facts).await?;
+    facts.concerns(Kind::Write, Some(&parameters.database));
+    let (text, share) = payload.decode(&app, coding).await?.into_parts();
+    let permit = app.write_permit()?;
+    let meter = Arc::new(Meter::new());
+    // In a task of its own, so that a client that leaves does not leave half a write behind.
+    let stored = tokio::spawn({
+        let meter = meter.clone();
+        async move {
+            let (_permit, _share) = (permit, share);
+            store(&app, &caller, &parameters, text, &meter).await
+        }
+    });
+    let receipt = stored.await.map_err(|error| Error::internal(format!("the write ended: {error}")))??;
+    facts.rows(receipt.rows);
+    Ok([(COST, cost_header(meter.snapshot()))].into_response())
+}
+
+/// Parses and stores. A malformed body is reported before a missing database, as CnosDB does.
+async fn store(
+    app: &App,
+    caller: &session::Caller,
+    parameters: &Parameters,
+    text: Bytes,
+    meter: &Arc<Meter>,
+) -> Result<Receipt> {
+    let database = app.engine().database(caller.tenant, &parameters.database).await;
+    let database_precision = database.as_ref().map(|database| database.options.precision).unwrap_or_default();
+    let (app, write_precision) = (app.clone(), parameters.precision);
+    let engine = app.engine().clone();
+    let parse = move |text: &[u8]| -> Result<Vec<PointBatch>> {
+        let now = app.engine().clock().now();
+        let limits = app.engine().limits();
+        parse::line_protocol(text, &parse::Options { write_precision, database_precision, now, limits })
+    };
+    let points = if text.len() <= INLINE_BYTES {
+        parse(&text)?
+    } else {
+        let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
+        parsed.map_err(|error| Error::internal(format!("the parser ended: {error}")))??
+    };
+    engine.write(&database?, points, meter).await
+}

@@ -1,0 +1,139 @@
+//! Commits: C1 to C5.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{CommitId, Ledger, Manifest, State, lock, manifest::RECENT};
+use crate::model::{Code, Error, Result};
+use crate::store::{CreateOutcome, Store, paths};
+
+/// The hint is written at most this often.
+const HINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a commit is rebased on a newer manifest before it gives up. Each loss means that
+/// somebody else's commit won, so that the system as a whole goes on.
+const COMMIT_ATTEMPTS: usize = 100;
+
+/// What to do with the newest manifest.
+pub enum Step<S, T> {
+    /// Make this the next state.
+    Commit { kind: &'static str, state: S, output: T },
+    /// There is nothing (left) to do.
+    Done(T),
+}
+
+impl<S: State> Ledger<S> {
+    /// Changes the state: `decide` looks at the newest manifest and says what becomes of it; it is
+    /// asked again with a newer one when another commit came first. Returns the manifest that holds
+    /// the outcome.
+    ///
+    /// Errors: those of `decide`, unchanged; `OutcomeUnknown` when the store did not say whether
+    /// the commit landed.
+    pub async fn commit<T>(
+        &self,
+        store: &Store,
+        mut decide: impl FnMut(&Manifest<S>) -> Result<Step<S, T>>,
+    ) -> Result<(Arc<Manifest<S>>, T)> {
+        for _ in 0..COMMIT_ATTEMPTS {
+            let newest = self.load(store).await?.manifest;
+            let (kind, state, output) = match decide(&newest)? {
+                Step::Done(output) => return Ok((newest, output)),
+                Step::Commit { kind, state, output } => (kind, state, output),
+            };
+            let next = Arc::new(self.successor(&newest, kind, state));
+            if self.append(store, &next).await? {
+                return Ok((next, output));
+            }
+        }
+        Err(Error::new(
+            Code::Unavailable,
+            format!("{} is so busy that {COMMIT_ATTEMPTS} commits in a row lost their turn", self.root()),
+        ))
+    }
+
+    /// Creates manifest 1 if the log is empty. `false` when somebody had done so.
+    pub async fn begin(&self, store: &Store, kind: &'static str, state: S) -> Result<bool> {
+        let first = Arc::new(Manifest {
+            version: 1,
+            commit: self.new_commit_id(),
+            parent: None,
+            kind: kind.to_owned(),
+            recent: Vec::new(),
+            state,
+        });
+        self.append(store, &first).await
+    }
+
+    fn new_commit_id(&self) -> CommitId {
+        CommitId(u128::from(self.clock.random()) << 64 | u128::from(self.clock.random()))
+    }
+
+    fn successor(&self, newest: &Manifest<S>, kind: &'static str, state: S) -> Manifest<S> {
+        let mut recent = newest.recent.clone();
+        recent.push((newest.version, newest.commit));
+        let excess = recent.len().saturating_sub(RECENT);
+        recent.drain(..excess);
+        Manifest {
+            version: newest.version + 1,
+            commit: self.new_commit_id(),
+            parent: Some(newest.commit),
+            kind: kind.to_owned(),
+            recent,
+            state,
+        }
+    }
+
+    /// C3 to C5. `false` when the number was taken, or lay in a hole of deleted numbers.
+    async fn append(&self, store: &Store, next: &Arc<Manifest<S>>) -> Result<bool> {
+        let began = Instant::now();
+        let bytes = next.encode()?;
+        match store.create(&paths::manifest(self.root(), next.version), bytes.clone()).await {
+            CreateOutcome::Created => {}
+            CreateOutcome::Taken(_) => return Ok(false),
+            CreateOutcome::Unknown(error) => {
+                return Err(Error::new(
+                    Code::OutcomeUnknown,
+                    format!("whether commit \"{}\" took place is unknown: {error}", next.kind),
+                ));
+            }
+        }
+        if !self.is_in_history(store, next).await? {
+            return Ok(false);
+        }
+        self.learn(next, began);
+        self.hint(store, bytes).await;
+        Ok(true)
+    }
+
+    /// C4. A number that the collector freed can be created again, far below the newest; only what
+    /// the newest manifest descends from has happened.
+    async fn is_in_history(&self, store: &Store, next: &Manifest<S>) -> Result<bool> {
+        let after = paths::log_after(self.root(), next.version);
+        let later = store.list(&paths::log_prefix(self.root()), Some(&after)).await?;
+        if later.is_empty() {
+            return Ok(true);
+        }
+        let newest = self.load(store).await?.manifest;
+        match newest.remembers(next.version, next.commit) {
+            Some(known) => Ok(known),
+            None => Err(Error::new(
+                Code::OutcomeUnknown,
+                format!("whether commit \"{}\" took place is unknown: too many others followed it", next.kind),
+            )),
+        }
+    }
+
+    /// C5. Best effort: a lost hint costs a longer LIST, nothing else.
+    async fn hint(&self, store: &Store, bytes: bytes::Bytes) {
+        {
+            let mut hinted = lock(&self.hinted);
+            if hinted.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
+                return;
+            }
+            *hinted = Some(Instant::now());
+        }
+        if let Err(error) = store.overwrite(&paths::hint(self.root()), bytes).await {
+            tracing::debug!(root = self.root(), %error, "the hint could not be written");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The commit protocol: numbered manifests, created if absent, never changed.
+//!
+//! In: a state and what to make of it. Out: the newest manifest, proven; a commit that is in the
+//! history for ever, or an error. Invariants: version numbers are dense, each manifest's parent is
+//! the one before; a commit reported as successful stays; the hint is a lower bound for LIST and
+//! never an authority. Never: what the state means.
+//!
+//! Steps C1 to C5 and their reasons: the crate's front page, section "The protocol".
+
+mod commit;
+mod manifest;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::model::{Code, Error, Result, clock::SharedClock};
+use crate::store::{
+    Store,
+    paths::{self, LogName, SegmentName},
+};
+
+pub use commit::Step;
+pub use manifest::{CommitId, Manifest};
+
+/// A proof that a manifest was the newest stays good this long: manifests younger than the
+/// collector's grace (an hour at least) are never deleted.
+const PROOF_AGE: Duration = Duration::from_secs(60);
+
+/// How often a load starts over when objects vanish under it.
+const LOAD_ATTEMPTS: usize = 4;
+
+/// What a ledger keeps.
+pub trait State: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The log number a LIST has to begin at to show all that still matters.
+    fn list_from(&self, version: u64) -> u64;
+}
+
+/// What one LIST of the log showed.
+#[derive(Debug, Clone)]
+pub struct Listing<S> {
+    /// The newest manifest.
+    pub manifest: Arc<Manifest<S>>,
+    /// Every segment at or above the floor the LIST began at, in order, with its bytes.
+    pub segments: Vec<(SegmentName, u64)>,
+    /// Names that SiltDB did not give.
+    pub unknown: Vec<String>,
+}
+
+/// The newest manifest this process knows, and when that was last proven.
+#[derive(Debug)]
+struct Known<S> {
+    manifest: Arc<Manifest<S>>,
+    proven: Instant,
+}
+
+impl<S> Clone for Known<S> {
+    fn clone(&self) -> Self {
+        Known { manifest: self.manifest.clone(), proven: self.proven }
+    }
+}
+
+/// The log below one root.
+#[derive(Debug)]
+pub struct Ledger<S> {
+    root: String,
+    clock: SharedClock,
+    known: Mutex<Option<Known<S>>>,
+    hinted: Mutex<Option<Instant>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is replaced whole, so a panic elsewhere cannot leave it half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: State> Ledger<S> {
+    /// A handle on the log below `root` (which ends in `/`). Asks the store nothing.
+    pub fn new(root: impl Into<String>, clock: SharedClock) -> Self {
+        Ledger { root: root.into(), clock, known: Mutex::new(None), hinted: Mutex::new(None) }
+    }
+
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The newest manifest this process has seen, perhaps outdated.
+    pub fn cached(&self) -> Option<Arc<Manifest<S>>> {
+        lock(&self.known).as_ref().map(|known| known.manifest.clone())
+    }
+
+    /// The cached manifest, or else the newest one of the store.
+    pub async fn current(&self, store: &Store) -> Result<Arc<Manifest<S>>> {
+        match self.cached() {
+            Some(manifest) => Ok(manifest),
+            None => Ok(self.load(store).await?.manifest),
+        }
+    }
+
+    /// A manifest that was the newest at some moment within the last `age`.
+    pub async fn fresh(&self, store: &Store, age: Duration) -> Result<Arc<Manifest<S>>> {
+        let known = lock(&self.known).clone();
+        match known {
+            Some(known) if known.proven.elapsed() < age => Ok(known.manifest),
+            Some(known) if self.is_newest(store, &known.manifest).await? => Ok(known.manifest),
+            _ => Ok(self.load(store).await?.manifest),
+        }
+    }
+
+    /// Whether no manifest follows `manifest`, by one GET (two when the last proof is old: then the
+    /// absence of the next one proves nothing unless this one is still there).
+    pub async fn is_newest(&self, store: &Store, manifest: &Manifest<S>) -> Result<bool> {
+        let began = Instant::now();
+        let next = paths::manifest(&self.root, manifest.version + 1);
+        let stale = match lock(&self.known).as_ref() {
+            Some(known) => known.manifest.version != manifest.version || known.proven.elapsed() > PROOF_AGE,
+            None => true,
+        };
+        if stale {
+            let own = paths::manifest(&self.root, manifest.version);
+            let (next, own_bytes) = futures::try_join!(store.get(&next), store.get(&own))?;
+            let Some(own_bytes) = own_bytes.filter(|_| next.is_none()) else { return Ok(false) };
+            if Manifest::<S>::decode(&own, &own_bytes)?.commit != manifest.commit {
+                return Err(self.went_back(manifest.version));
+            }
+        } else if store.get(&next).await?.is_some() {
+            return Ok(false);
+        }
+        self.prove(manifest, began);
+        Ok(true)
+    }
+
+    /// Notes that `manifest` was the newest at `when`.
+    fn prove(&self, manifest: &Manifest<S>, when: Instant) {
+        if let Some(known) = lock(&self.known).as_mut()
+            && known.manifest.version == manifest.version
+            && known.proven < when
+        {
+            known.proven = when;
+        }
+    }
+
+    /// Notes a newer manifest.
+    fn learn(&self, manifest: &Arc<Manifest<S>>, when: Instant) {
+        let mut known = lock(&self.known);
+        match known.as_mut() {
+            Some(known) if known.manifest.version > manifest.version => {}
+            Some(known) if known.manifest.version == manifest.version => known.proven = known.proven.max(when),
+            _ => *known = Some(Known { manifest: manifest.clone(), proven: when }),
+        }
+    }
+
+    fn went_back(&self, version: u64) -> Error {
+        Error::new(
+            Code::StoreUnavailable,
+            format!(
+                "the store went back in time: {} no longer holds version {version}, which this process has seen; \
+                 restart SiltDB if the bucket was restored on purpose",
+                paths::log_prefix(&self.root)
+            ),
+        )
+    }
+
+    /// The newest manifest and the log's segments, by one LIST that starts now. An error
+    /// (`DatabaseNotFound` is the caller's to say) when there is no manifest at all.
+    pub async fn load(&self, store: &Store) -> Result<Listing<S>> {
+        match self.try_load(store).await? {
+            Some(listing) => Ok(listing),
+            None => Err(Error::new(
+                Code::StoreUnavailable,
+                format!("there is no manifest below {}", paths::log_prefix(&self.root)),
+            )),
+        }
+    }
+
+    /// As [`Ledger::load`]; `None` when there is no manifest at all.
+    pub async fn try_load(&self, store: &Store) -> Result<Option<Listing<S>>> {
+        let mut from = match self.cached() {
+            Some(manifest) => manifest.state.list_from(manifest.version),
+            None => self.hinted_floor(store).await,
+        };
+        for _ in 0..LOAD_ATTEMPTS {
+            let before = self.cached();
+            let began = Instant::now();
+            let listed = self.list(store, from).await?;
+            let Some(newest) = listed.newest else {
+                // A hint may lie; the beginning of the log does not.
+                if from > 0 && before.is_none() {
+                    from = 0;
+                    continue;
+                }
+                return match before {
+                    Some(manifest) => Err(self.went_back(manifest.version)),
+                    None => Ok(None),
+                };
+            };
+            if let Some(before) = before.as_ref().filter(|before| before.version > newest) {
+                return Err(self.went_back(before.version));
+            }
+            let Some(manifest) = self.fetch(store, newest, before.as_ref()).await? else { continue };
+            self.learn(&manifest, began);
+            return Ok(Some(Listing { manifest, segments: listed.segments, unknown: listed.unknown }));
+        }
+        Err(Error::new(
+            Code::StoreUnavailable,
+            format!("manifests below {} keep vanishing while they are read", paths::log_prefix(&self.root)),
+        ))
+    }
+
+    /// Manifest `version`, from memory if it is the cached one, after checking its descent.
+    async fn fetch(
+        &self,
+        store: &Store,
+        version: u64,
+        before: Option<&Arc<Manifest<S>>>,
+    ) -> Result<Option<Arc<Manifest<S>>>> {
+        if let Some(before) = before.filter(|before| before.version == version) {
+            return Ok(Some(before.clone()));
+        }
+        let key = paths::manifest(&self.root, version);
+        let Some(bytes) = store.get(&key).await? else { return Ok(None) };
+        let manifest = Manifest::<S>::decode(&key, &bytes)?;
+        if manifest.version != version {
+            return Err(Error::corrupt(&key, format!("it says that it is version {}", manifest.version)));
+        }
+        if let Some(before) = before
+            && manifest.remembers(before.version, before.commit) == Some(false)
+        {
+            return Err(Error::corrupt(&key, format!("it does not descend from version {} seen here", before.version)));
+        }
+        Ok(Some(Arc::new(manifest)))
+    }
+
+    /// Where a LIST may begin according to the hint: 0 without a usable one.
+    async fn hinted_floor(&self, store: &Store) -> u64 {
+        let key = paths::hint(&self.root);
+        match store.get(&key).await {
+            Ok(Some(bytes)) => match Manifest::<S>::decode(&key, &bytes) {
+                Ok(manifest) => manifest.state.list_from(manifest.version),
+                Err(_) => 0,
+            },
+            _ => 0,
+        }
+    }
+
+    async fn list(&self, store: &Store, from: u64) -> Result<Listed> {
+        let prefix = paths::log_prefix(&self.root);
+        let after = paths::log_before(&self.root, from);
+        let mut listed = Listed::default();
+        for entry in store.list(&prefix, Some(&after)).await? {
+            match LogName::parse(entry.path.strip_prefix(&prefix).unwrap_or(&entry.path)) {
+                Some(LogName::Manifest(number)) => listed.newest = listed.newest.max(Some(number)),
+                Some(LogName::Segment(name)) => listed.segments.push((name, entry.size)),
+                None => listed.unknown.push(entry.path),
+            }
+        }
+        listed.segments.sort_unstable_by_key(|(name, _)| name.order);
+        Ok(listed)
+    }
+
+    /// The segments with an epoch in `[floor, epoch)`, by a LIST that starts now.
+    pub async fn list_segments(&self, store: &Store, floor: u64, epoch: u64) -> Result<Vec<(SegmentName, u64)>> {
+        let mut segments = self.list(store, floor).await?.segments;
+        segments.retain(|(name, _)| (floor..epoch).contains(&name.order.epoch));
+        Ok(segments)
+    }
+}
+
+#[derive(Default)]
+struct Listed {
+    newest: Option<u64>,
+    segments: Vec<(SegmentName, u64)>,
+    unknown: Vec<String>,
+}

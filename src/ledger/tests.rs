@@ -1,0 +1,170 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::model::clock::{ManualClock, SharedClock};
+use crate::store::{CreateOutcome, Store};
+
+/// A list of numbers; commits append to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Numbers(Vec<u64>);
+
+impl State for Numbers {
+    fn list_from(&self, version: u64) -> u64 {
+        version
+    }
+}
+
+fn clock(seed: u64) -> SharedClock {
+    Arc::new(ManualClock::new(1_000, seed))
+}
+
+async fn begun(store: &Store) -> Ledger<Numbers> {
+    let ledger = Ledger::new("r/", clock(1));
+    assert!(ledger.begin(store, "begin", Numbers(Vec::new())).await.unwrap());
+    ledger
+}
+
+async fn append(ledger: &Ledger<Numbers>, store: &Store, number: u64) -> Result<u64> {
+    let committed = ledger.commit(store, |newest| {
+        let mut state = newest.state.clone();
+        state.0.push(number);
+        Ok(Step::Commit { kind: "append", state, output: () })
+    });
+    committed.await.map(|(manifest, ())| manifest.version)
+}
+
+#[tokio::test]
+async fn commits_of_many_processes_are_all_kept_in_one_line() {
+    let store = Store::memory();
+    begun(&store).await;
+    let tasks = (0..8u64).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let ledger = Ledger::<Numbers>::new("r/", clock(100 + writer));
+            for number in 0..5 {
+                append(&ledger, &store, writer * 10 + number).await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    let reader = Ledger::<Numbers>::new("r/", clock(9));
+    let newest = reader.load(&store).await.unwrap().manifest;
+    assert_eq!(newest.version, 41);
+    let mut numbers = newest.state.0.clone();
+    numbers.sort_unstable();
+    let expected: Vec<u64> = (0..8).flat_map(|writer| (0..5).map(move |number| writer * 10 + number)).collect();
+    assert_eq!(numbers, expected);
+    let mut parent = None;
+    for version in 1..=41 {
+        let key = paths::manifest("r/", version);
+        let manifest = Manifest::<Numbers>::decode(&key, &store.get(&key).await.unwrap().unwrap()).unwrap();
+        assert_eq!((manifest.version, manifest.parent), (version, parent));
+        parent = Some(manifest.commit);
+    }
+}
+
+#[tokio::test]
+async fn a_second_beginning_changes_nothing() {
+    let store = Store::memory();
+    begun(&store).await;
+    let other = Ledger::<Numbers>::new("r/", clock(2));
+    assert!(!other.begin(&store, "begin", Numbers(vec![9])).await.unwrap());
+    assert_eq!(other.load(&store).await.unwrap().manifest.state, Numbers(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_reader_with_a_cached_manifest_asks_one_list() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    append(&ledger, &store, 1).await.unwrap();
+    let before = store.totals().snapshot();
+    ledger.load(&store).await.unwrap();
+    let cost = store.totals().snapshot() - before;
+    assert_eq!((cost.lists, cost.gets, cost.puts), (1, 0, 0));
+    let before = store.totals().snapshot();
+    let manifest = ledger.cached().unwrap();
+    assert!(ledger.is_newest(&store, &manifest).await.unwrap());
+    let cost = store.totals().snapshot() - before;
+    assert_eq!((cost.lists, cost.gets, cost.puts), (0, 1, 0));
+    assert_eq!(ledger.fresh(&store, Duration::from_secs(30)).await.unwrap().version, 2);
+    assert_eq!(store.totals().snapshot() - before, cost, "a fresh proof asks nothing");
+}
+
+#[tokio::test]
+async fn a_create_in_a_hole_of_deleted_numbers_is_not_believed() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    let sleeper = Ledger::<Numbers>::new("r/", clock(3));
+    sleeper.load(&store).await.unwrap();
+    for number in 0..4 {
+        append(&ledger, &store, number).await.unwrap();
+    }
+    // The collector frees numbers 2 and 3; a committer that slept since version 1 wakes up.
+    for version in [2, 3] {
+        store.delete(&paths::manifest("r/", version)).await.unwrap();
+    }
+    let version = append(&sleeper, &store, 99).await.unwrap();
+    assert_eq!(version, 6);
+    let newest = ledger.load(&store).await.unwrap().manifest;
+    assert_eq!(newest.state.0, [0, 1, 2, 3, 99]);
+}
+
+#[tokio::test]
+async fn a_lying_hint_costs_requests_only() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    append(&ledger, &store, 1).await.unwrap();
+    let mut far = ledger.cached().unwrap().as_ref().clone();
+    far.version = 1_000;
+    for hint in [far.encode().unwrap(), Bytes::from_static(b"rubbish")] {
+        store.overwrite(&paths::hint("r/"), hint).await.unwrap();
+        let reader = Ledger::<Numbers>::new("r/", clock(4));
+        assert_eq!(reader.load(&store).await.unwrap().manifest.version, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_went_back_in_time_is_refused() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    append(&ledger, &store, 1).await.unwrap();
+    store.delete(&paths::manifest("r/", 2)).await.unwrap();
+    let error = ledger.load(&store).await.unwrap_err();
+    assert!(error.message.contains("back in time"), "{error}");
+}
+
+#[tokio::test]
+async fn another_history_is_refused() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    append(&ledger, &store, 1).await.unwrap();
+    let mut foreign = ledger.cached().unwrap().as_ref().clone();
+    foreign.version = 3;
+    foreign.recent = vec![(1, CommitId(7)), (2, CommitId(8))];
+    let created = store.create(&paths::manifest("r/", 3), foreign.encode().unwrap()).await;
+    assert!(matches!(created, CreateOutcome::Created));
+    let error = ledger.load(&store).await.unwrap_err();
+    assert!(error.message.contains("descend"), "{error}");
+}
+
+#[tokio::test]
+async fn damaged_manifests_and_newer_formats_are_named() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    let bytes = ledger.cached().unwrap().encode().unwrap();
+    for position in 0..bytes.len() {
+        let mut damaged = bytes.to_vec();
+        damaged[position] ^= 1;
+        let error = Manifest::<Numbers>::decode("log/1.m", &damaged).expect_err("a flipped bit went unnoticed");
+        assert!(error.message.contains("log/1.m"), "{error}");
+    }
+    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 1", "siltdb-manifest 2", 1);
+    let error = Manifest::<Numbers>::decode("log/1.m", newer.as_bytes()).unwrap_err();
+    assert!(error.message.contains("newer SiltDB"), "{error}");
+}

@@ -1,0 +1,27 @@
+//! What everything is made of: names, time, schema, points, limits, error codes.
+//!
+//! In and out: plain values. Invariants: every type here is valid once built. Never: a format, a
+//! store, anything asynchronous.
+
+pub mod batch;
+pub mod clock;
+pub mod error;
+pub mod file;
+pub mod ids;
+pub mod limits;
+pub mod names;
+pub mod options;
+pub mod order;
+pub mod schema;
+pub mod sum;
+pub mod time;
+
+pub use batch::{PointBatch, PointColumn};
+pub use error::{Code, Error, Result};
+pub use file::{DataFile, TagRange};
+pub use ids::{ColumnId, DatabaseId, TableId, TenantId, UserId};
+pub use options::DatabaseOptions;
+pub use order::{OrderKey, OrderRange};
+pub use schema::{Column, ColumnKind, FieldType, TableSchema};
+pub use sum::Sum;
+pub use time::Precision;

@@ -1,0 +1,111 @@
+//! What DataFusion runs in: one memory pool and one spill directory for all queries, and a session a
+//! request, made from one that is prepared once.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::temporal_conversions::timestamp_ns_to_datetime,
+    catalog::{CatalogProviderList, MemoryCatalogProviderList},
+    execution::{
+        SessionState, SessionStateBuilder, SessionStateDefaults,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::RuntimeEnvBuilder,
+    },
+    optimizer::Analyzer,
+    prelude::SessionConfig,
+};
+
+use crate::model::{Result, limits::Limits};
+
+use super::{Session, errors::from_datafusion, functions, sandbox::ClosedRegistry, time};
+
+/// Partitions of a plan, and so requests to the object store in flight, unless a request says.
+pub const TARGET_PARTITIONS: usize = 8;
+/// The most partitions a request may ask for.
+pub const MAXIMUM_PARTITIONS: usize = 64;
+
+/// The prepared session: functions, rules, settings, no tables.
+#[derive(Debug)]
+pub struct Context {
+    prepared: SessionState,
+}
+
+impl Context {
+    /// Errors: the spill directory cannot be made.
+    pub fn new(limits: &Limits) -> Result<Context> {
+        let disk = if limits.query_spill_bytes == 0 {
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled)
+        } else {
+            DiskManagerBuilder::default().with_max_temp_directory_size(limits.query_spill_bytes)
+        };
+        let largest = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.query_memory_bytes), largest);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .with_object_store_registry(Arc::new(ClosedRegistry))
+            .with_object_list_cache_limit(0)
+            .build_arc()
+            .map_err(|error| from_datafusion(&error))?;
+        let scalar = functions::scalar_functions(SessionStateDefaults::default_scalar_functions());
+        let series = functions::table_functions(SessionStateDefaults::default_table_functions());
+        let mut planners = SessionStateDefaults::default_expr_planners();
+        planners.insert(0, Arc::new(time::TimeComparisons));
+        let mut analyzer = Analyzer::default();
+        analyzer.rules.insert(0, Arc::new(time::TimeSemantics));
+        analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
+        let prepared = SessionStateBuilder::new()
+            .with_config(settings())
+            .with_runtime_env(runtime)
+            .with_analyzer_rules(analyzer.rules)
+            .with_expr_planners(planners)
+            .with_scalar_functions(scalar)
+            .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_table_function_list(series)
+            .build();
+        Ok(Context { prepared })
+    }
+
+    /// A session for one request. `now` is nanoseconds since 1970.
+    pub fn session(&self, session: &Session, catalogs: Arc<dyn CatalogProviderList>, now: i64) -> SessionState {
+        let mut state = self.prepared.clone();
+        let catalog = &mut state.config_mut().options_mut().catalog;
+        catalog.default_catalog.clone_from(&session.tenant_name);
+        catalog.default_schema.clone_from(&session.database);
+        if let Some(partitions) = session.target_partitions {
+            let partitions = partitions.clamp(1, MAXIMUM_PARTITIONS);
+            state.config_mut().options_mut().execution.target_partitions = partitions;
+        }
+        state.register_catalog_list(catalogs);
+        let started = timestamp_ns_to_datetime(now).map(|time| time.and_utc());
+        state.execution_props_mut().query_execution_start_time = started;
+        state
+    }
+
+    /// A session without tables.
+    pub fn bare_session(&self, session: &Session, now: i64) -> SessionState {
+        self.session(session, Arc::new(MemoryCatalogProviderList::new()), now)
+    }
+
+    /// Names of the functions that may stand in `FROM`.
+    pub fn is_table_function(&self, name: &str) -> bool {
+        self.prepared.table_functions().contains_key(name)
+    }
+}
+
+fn settings() -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_target_partitions(TARGET_PARTITIONS)
+        .with_parquet_bloom_filter_pruning(false);
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.time_zone = None;
+    options.execution.parquet.schema_force_view_types = true;
+    config
+}

@@ -1,0 +1,214 @@
+//! Functions whose output may be far larger than their input, with a check of the size before they
+//! run: scalar functions do not ask the memory pool. And the rule that reaches the ones the SQL
+//! planner puts in without asking the registry.
+
+mod measure;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::datatypes::{DataType, FieldRef},
+    catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider},
+    common::{
+        DataFusionError, Result, ScalarValue,
+        config::ConfigOptions,
+        tree_node::{Transformed, TreeNode},
+    },
+    logical_expr::{
+        BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+        ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction, expr_rewriter::NamePreserver,
+    },
+    optimizer::AnalyzerRule,
+};
+
+use measure::Growth;
+
+/// Bytes of one value.
+pub const VALUE_BYTES: u64 = 16 << 20;
+/// Bytes of what one call makes: a batch of rows.
+pub const CALL_BYTES: u64 = 256 << 20;
+/// Elements of one list, and rows of one generated table.
+pub const ELEMENTS: u64 = 1_000_000;
+/// Elements of all lists that one call makes.
+pub const CALL_ELEMENTS: u64 = 4_000_000;
+
+/// Functions that tell where data lies.
+const REMOVED: [&str; 2] = ["input_file_name", "file_row_index"];
+
+/// The functions as the session knows them: some removed, some bounded.
+pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
+    let kept = defaults.into_iter().filter(|function| !REMOVED.contains(&function.name()));
+    kept.map(|function| match Growth::of(function.name()) {
+        Some(growth) => Arc::new(ScalarUDF::new_from_impl(Bounded { inner: function, growth })),
+        None => function,
+    })
+    .collect()
+}
+
+/// The table functions with a bound on the rows they generate.
+pub fn table_functions(defaults: Vec<Arc<TableFunction>>) -> Vec<Arc<TableFunction>> {
+    let bounded = |function: Arc<TableFunction>| {
+        let inner = Arc::clone(function.function());
+        Arc::new(TableFunction::new(function.name().to_owned(), Arc::new(BoundedSeries { inner })))
+    };
+    defaults.into_iter().map(bounded).collect()
+}
+
+/// A function that measures its output before it makes it.
+///
+/// It does not simplify: what its inner function would put in its place is not measured.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Bounded {
+    inner: Arc<ScalarUDF>,
+    growth: Growth,
+}
+
+impl ScalarUDFImpl for Bounded {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
+        self.inner.schema_name(arguments)
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.return_field_from_args(arguments)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.inner.is_strict()
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        measure::check(self.name(), self.growth, &arguments.args)?;
+        self.inner.invoke_with_args(arguments)
+    }
+}
+
+/// `generate_series` and `range` in `FROM`.
+#[derive(Debug)]
+struct BoundedSeries {
+    inner: Arc<dyn TableFunctionImpl>,
+}
+
+impl TableFunctionImpl for BoundedSeries {
+    fn call_with_args(&self, arguments: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let literals: Option<Vec<ScalarValue>> = arguments
+            .exprs()
+            .iter()
+            .map(|argument| match argument {
+                Expr::Literal(value, _) => Some(value.clone()),
+                _ => None,
+            })
+            .collect();
+        // With one argument the series starts at 0; anything but literals the function itself refuses.
+        if let Some(mut literals) = literals {
+            if literals.len() == 1 {
+                literals.insert(0, ScalarValue::Int64(Some(0)));
+            }
+            let values: Vec<ColumnarValue> = literals.into_iter().map(ColumnarValue::Scalar).collect();
+            measure::check("generate_series", Growth::Series, &values)?;
+        }
+        self.inner.call_with_args(arguments)
+    }
+}
+
+/// Returns its first argument, once the lengths of both together are within the bounds.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CheckLength {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for CheckLength {
+    fn name(&self) -> &'static str {
+        "check_length"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let first = types.first().cloned();
+        first.ok_or_else(|| DataFusionError::Internal("check_length takes two arguments".to_owned()))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        measure::check("||", Growth::Sum, &arguments.args)?;
+        let first = arguments.args.into_iter().next();
+        first.ok_or_else(|| DataFusionError::Internal("check_length takes two arguments".to_owned()))
+    }
+}
+
+/// Puts the bounds where the registry does not: operators, and functions the planner chooses itself.
+#[derive(Debug)]
+pub struct BoundFunctions {
+    bounded: HashMap<String, Arc<ScalarUDF>>,
+    check_length: Arc<ScalarUDF>,
+}
+
+impl BoundFunctions {
+    /// `functions` are those of [`scalar_functions`].
+    pub fn new(functions: &[Arc<ScalarUDF>]) -> Self {
+        let bounded = functions.iter().filter(|function| function.inner().is::<Bounded>());
+        let check_length = CheckLength { signature: Signature::any(2, Volatility::Immutable) };
+        BoundFunctions {
+            bounded: bounded.map(|function| (function.name().to_owned(), Arc::clone(function))).collect(),
+            check_length: Arc::new(ScalarUDF::new_from_impl(check_length)),
+        }
+    }
+
+    fn rewrite(&self, expr: Expr) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::ScalarFunction(call) if !call.func.inner().is::<Bounded>() => match self.bounded.get(call.name()) {
+                Some(bounded) => {
+                    let call = ScalarFunction::new_udf(Arc::clone(bounded), call.args);
+                    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+                }
+                None => Ok(Transformed::no(Expr::ScalarFunction(call))),
+            },
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+                let left = self.check_length.call(vec![*left, (*right).clone()]);
+                let concatenation = BinaryExpr::new(Box::new(left), Operator::StringConcat, right);
+                Ok(Transformed::yes(Expr::BinaryExpr(concatenation)))
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+impl AnalyzerRule for BoundFunctions {
+    fn name(&self) -> &'static str {
+        "bound_functions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|node| {
+            let names = NamePreserver::new(&node);
+            node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(expr.transform_up(|part| self.rewrite(part))?.update_data(|expr| name.restore(expr)))
+            })?
+            .map_data(LogicalPlan::recompute_schema)
+        })?;
+        Ok(rewritten.data)
+    }
+}

@@ -1,0 +1,191 @@
+//! Which files and tail parts have to be merged: those that overlap in time. What overlaps nothing
+//! is read as it is.
+//!
+//! Files alone decide where the time line is cut. A tail part that crosses a cut is taken apart
+//! there, so that one late point does not tie a day's file to a week of others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::{
+    array::{AsArray, RecordBatch, UInt32Array},
+    compute::take_record_batch,
+    datatypes::{
+        DataType, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+        TimestampSecondType,
+    },
+};
+
+use crate::{
+    engine::TailPart,
+    model::{DataFile, Error, OrderKey, Result},
+};
+
+/// One input of a merge.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    File(Arc<DataFile>),
+    Tail { order: OrderKey, batch: RecordBatch },
+}
+
+impl Source {
+    /// Inputs of one merge that share a time have disjoint ranges of order, so the start decides.
+    fn order(&self) -> OrderKey {
+        match self {
+            Source::File(file) => file.order.first,
+            Source::Tail { order, .. } => *order,
+        }
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Source::File(file) => file.rows,
+            Source::Tail { batch, .. } => batch.num_rows() as u64,
+        }
+    }
+}
+
+/// A table's inputs, apart.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// Files that overlap nothing.
+    pub files: Vec<Arc<DataFile>>,
+    /// Tail batches that overlap nothing.
+    pub tails: Vec<RecordBatch>,
+    /// What has to be merged; in each, the oldest first.
+    pub overlapping: Vec<Vec<Source>>,
+}
+
+/// A part of a tail part, and the times it spans.
+struct Piece {
+    order: OrderKey,
+    min: i64,
+    max: i64,
+    batch: RecordBatch,
+}
+
+/// Files that overlap, in a chain.
+struct Cluster {
+    min: i64,
+    max: i64,
+    files: Vec<Arc<DataFile>>,
+}
+
+/// Sorts a table's inputs. `time` is the position of the time column in the batches.
+pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailPart>, time: usize) -> Result<Groups> {
+    let clusters = clusters(files);
+    // Segments of the time line: 2k lies before cluster k, 2k + 1 is cluster k.
+    let mut segments: BTreeMap<usize, Vec<Piece>> = BTreeMap::new();
+    for part in tail {
+        cut(part, &clusters, time, &mut segments)?;
+    }
+    let mut groups = Groups::default();
+    for (number, cluster) in clusters.into_iter().enumerate() {
+        let pieces = segments.remove(&(2 * number + 1)).unwrap_or_default();
+        match (<[_; 1]>::try_from(cluster.files), pieces.is_empty()) {
+            (Ok([file]), true) => groups.files.push(file),
+            (Ok([file]), false) => groups.overlap(vec![file], pieces),
+            (Err(files), _) => groups.overlap(files, pieces),
+        }
+    }
+    for pieces in segments.into_values() {
+        groups.sweep(pieces);
+    }
+    Ok(groups)
+}
+
+impl Groups {
+    fn overlap(&mut self, files: Vec<Arc<DataFile>>, pieces: Vec<Piece>) {
+        let mut sources: Vec<Source> = files.into_iter().map(Source::File).collect();
+        sources.extend(pieces.into_iter().map(|piece| Source::Tail { order: piece.order, batch: piece.batch }));
+        sources.sort_by_key(Source::order);
+        self.overlapping.push(sources);
+    }
+
+    /// Pieces that meet no file, apart where they do not meet each other.
+    fn sweep(&mut self, mut pieces: Vec<Piece>) {
+        pieces.sort_by_key(|piece| piece.min);
+        let mut open: Vec<Piece> = Vec::new();
+        let mut end = i64::MIN;
+        for piece in pieces {
+            if !open.is_empty() && piece.min > end {
+                self.close(std::mem::take(&mut open));
+                end = piece.max;
+            }
+            end = end.max(piece.max);
+            open.push(piece);
+        }
+        self.close(open);
+    }
+
+    fn close(&mut self, pieces: Vec<Piece>) {
+        match <[_; 1]>::try_from(pieces) {
+            Ok([piece]) => self.tails.push(piece.batch),
+            Err(pieces) if pieces.is_empty() => {}
+            Err(pieces) => self.overlap(Vec::new(), pieces),
+        }
+    }
+}
+
+fn clusters(mut files: Vec<Arc<DataFile>>) -> Vec<Cluster> {
+    files.sort_by_key(|file| file.min_time);
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for file in files {
+        match clusters.last_mut() {
+            Some(last) if file.min_time <= last.max => {
+                last.max = last.max.max(file.max_time);
+                last.files.push(file);
+            }
+            _ => clusters.push(Cluster { min: file.min_time, max: file.max_time, files: vec![file] }),
+        }
+    }
+    clusters
+}
+
+/// Where on the time line a moment lies.
+fn segment(time: i64, clusters: &[Cluster]) -> usize {
+    let after = clusters.partition_point(|cluster| cluster.max < time);
+    let inside = clusters.get(after).is_some_and(|cluster| cluster.min <= time);
+    2 * after + usize::from(inside)
+}
+
+fn cut(
+    part: TailPart,
+    clusters: &[Cluster],
+    time: usize,
+    segments: &mut BTreeMap<usize, Vec<Piece>>,
+) -> Result<()> {
+    let TailPart { order, min_time, max_time, batch } = part;
+    let (first, last) = (segment(min_time, clusters), segment(max_time, clusters));
+    if first == last {
+        segments.entry(first).or_default().push(Piece { order, min: min_time, max: max_time, batch });
+        return Ok(());
+    }
+    let ticks = ticks(&batch, time)?;
+    let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (row, tick) in ticks.iter().enumerate() {
+        let row = u32::try_from(row).map_err(|_| Error::internal("a tail batch has more than 2^32 rows"))?;
+        rows.entry(segment(*tick, clusters)).or_default().push(row);
+    }
+    for (number, rows) in rows {
+        let times = rows.iter().filter_map(|row| ticks.get(*row as usize));
+        let (min, max) =
+            times.fold((i64::MAX, i64::MIN), |(min, max), time| (min.min(*time), max.max(*time)));
+        let batch = take_record_batch(&batch, &UInt32Array::from(rows))?;
+        segments.entry(number).or_default().push(Piece { order, min, max, batch });
+    }
+    Ok(())
+}
+
+/// The ticks of the time column, whatever its unit.
+fn ticks(batch: &RecordBatch, time: usize) -> Result<&[i64]> {
+    let column = batch.column(time);
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => Ok(column.as_primitive::<TimestampSecondType>().values()),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(column.as_primitive::<TimestampMillisecondType>().values()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(column.as_primitive::<TimestampMicrosecondType>().values()),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => Ok(column.as_primitive::<TimestampNanosecondType>().values()),
+        DataType::Int64 => Ok(column.as_primitive::<Int64Type>().values()),
+        other => Err(Error::internal(format!("the time column of a tail part has type {other}"))),
+    }
+}

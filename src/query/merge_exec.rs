@@ -1,0 +1,243 @@
+//! The leaf of a plan that reads files and tail parts which overlap in time, and merges their rows.
+//!
+//! It is plain data: file lists, batches, a predicate on keys, a projection. Every partition merges
+//! its groups one after another. Filters on fields stay above.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{
+        array::{AsArray, RecordBatch},
+        compute::filter_record_batch,
+        datatypes::{Schema, SchemaRef},
+    },
+    common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
+    datasource::source::DataSourceExec,
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        execution_plan::{Boundedness, EmissionType},
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet},
+        statistics::StatisticsArgs,
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+
+use crate::{
+    merge::{self, Key},
+    model::{ColumnId, ColumnKind, Error, TableSchema},
+};
+
+use super::{
+    errors::{external, from_datafusion},
+    group::Source,
+    parquet::{Files, Wanted},
+};
+
+/// What to read of every group.
+#[derive(Debug, Clone)]
+pub(super) struct Merging {
+    pub files: Files,
+    pub schema: TableSchema,
+    /// Positions in the table's schema.
+    pub projection: Vec<usize>,
+    /// On tags and time alone.
+    pub keys: Option<Arc<dyn PhysicalExpr>>,
+    pub limit: Option<usize>,
+}
+
+/// Merges groups of overlapping files and tail parts.
+#[derive(Debug, Clone)]
+pub(super) struct MergeExec {
+    /// By partition.
+    groups: Arc<Vec<Vec<Vec<Source>>>>,
+    merging: Merging,
+    /// What the merge reads: the projection and the key, in the table's order.
+    read: Vec<usize>,
+    read_schema: SchemaRef,
+    /// The projection, as positions in `read`.
+    output: Vec<usize>,
+    key: Key,
+    ids: Vec<ColumnId>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl MergeExec {
+    /// `table` has all columns of the table.
+    pub(super) fn new(groups: Vec<Vec<Vec<Source>>>, merging: Merging, table: SchemaRef) -> Result<MergeExec> {
+        let columns = &merging.schema.columns;
+        let needed = |position: usize| {
+            merging.projection.contains(&position) || !matches!(columns[position].kind, ColumnKind::Field(_))
+        };
+        let read: Vec<usize> = (0..columns.len()).filter(|position| needed(*position)).collect();
+        let read_columns: Vec<_> = read.iter().map(|position| columns[*position].clone()).collect();
+        let ids = read_columns.iter().map(|column| column.id).collect();
+        let key = Key::of(&TableSchema { columns: read_columns });
+        let place = |position: &usize| read.binary_search(position).ok();
+        let Some(output) = merging.projection.iter().map(place).collect::<Option<Vec<usize>>>() else {
+            return internal_err!("a merge does not read what it puts out");
+        };
+        let schema: SchemaRef = Arc::new(table.project(&merging.projection)?);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(groups.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(MergeExec {
+            groups: Arc::new(groups),
+            read_schema: Arc::new(Schema::clone(&table).project(&read)?),
+            merging,
+            read,
+            output,
+            key,
+            ids,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    pub(super) fn metrics_set(&self) -> &ExecutionPlanMetricsSet {
+        &self.metrics
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.groups.iter().flatten().flatten()
+    }
+
+    /// The merged rows of a group, before projection.
+    fn merged(
+        &self,
+        group: &[Source],
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
+        let sources: Vec<_> = group.iter().map(|source| self.open(source, context)).collect::<Result<_>>()?;
+        let batch_rows = context.session_config().batch_size();
+        Ok(merge::merge(sources, self.read_schema.clone(), self.key.clone(), self.ids.clone(), batch_rows, None))
+    }
+
+    fn open(
+        &self,
+        source: &Source,
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
+        match source {
+            Source::File(file) => {
+                let wanted = Wanted {
+                    projection: Some(self.read.clone()),
+                    predicate: self.merging.keys.clone(),
+                    limit: None,
+                    together: None,
+                    ordered: true,
+                };
+                let scan = self.merging.files.scan(vec![vec![file.clone()]], wanted, |_| {})?;
+                let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
+                Ok(rows.map_err(|error| from_datafusion(&error)).boxed())
+            }
+            Source::Tail { batch, .. } => {
+                let batch = match &self.merging.keys {
+                    None => batch.clone(),
+                    Some(keys) => {
+                        let passes = keys.evaluate(batch)?.into_array(batch.num_rows())?;
+                        filter_record_batch(batch, passes.as_boolean())?
+                    }
+                };
+                let batch = batch.project(&self.read)?;
+                Ok(stream::iter([Ok::<_, Error>(batch)]).boxed())
+            }
+        }
+    }
+}
+
+impl DisplayAs for MergeExec {
+    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: usize = self.groups.iter().map(Vec::len).sum();
+        let files = self.sources().filter(|source| matches!(source, Source::File(_))).count();
+        let tails = self.sources().count() - files;
+        write!(formatter, "MergeExec: groups={groups}, files={files}, tail_parts={tails}")?;
+        if let Some(keys) = &self.merging.keys {
+            write!(formatter, ", predicate={keys}")?;
+        }
+        if let Some(limit) = self.merging.limit {
+            write!(formatter, ", limit={limit}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for MergeExec {
+    fn name(&self) -> &'static str {
+        "MergeExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.merging.keys.as_ref().map_or(Ok(TreeNodeRecursion::Continue), visit)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let Some(groups) = self.groups.get(partition) else {
+            return internal_err!("a merge has no partition {partition}");
+        };
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        MetricBuilder::new(&self.metrics).counter("groups_merged", partition).add(groups.len());
+        let plan = self.clone();
+        let groups: Vec<Vec<Source>> = groups.clone();
+        let rows = stream::iter(groups)
+            .map(move |group| plan.merged(&group, &context))
+            .map_ok(|rows| rows.map_err(external))
+            .try_flatten();
+        let output = self.output.clone();
+        let mut left = self.merging.limit.unwrap_or(usize::MAX);
+        let rows = rows
+            .map(move |batch| Ok(batch?.project(&output)?))
+            .try_take_while(move |batch| {
+                let wanted = left > 0;
+                left = left.saturating_sub(batch.num_rows());
+                futures::future::ready(Ok(wanted))
+            })
+            .map(move |batch: Result<RecordBatch>| {
+                if let Ok(batch) = &batch {
+                    baseline.record_output(batch.num_rows());
+                }
+                batch
+            });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    /// Duplicates make every count an estimate.
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let rows: u64 = match args.partition() {
+            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(Source::rows).sum(),
+            None => self.sources().map(Source::rows).sum(),
+        };
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = usize::try_from(rows).map_or(Certainty::Absent, Certainty::Inexact);
+        Ok(Arc::new(statistics))
+    }
+}

@@ -1,0 +1,180 @@
+//! SQL: statements in, rows out. The only room that names DataFusion.
+//!
+//! In: a session (who, which tenant and database) and the text of one statement. Out: [`Output`],
+//! nothing or a stream of batches. A query runs over one snapshot: the tables it names are resolved
+//! before it is planned, and planning and running touch no manifest again.
+//!
+//! Invariants: only what [`statement::Statement`] lists is run; no statement reads or writes a file
+//! of the server; every bound on a statement is checked before anything plans it; predicates on
+//! fields are never applied below a merge; nothing declares an order of a scan.
+//!
+//! Never: knows that a network exists, or what an object is called.
+
+mod context;
+mod define;
+mod errors;
+mod functions;
+mod group;
+mod insert;
+mod limits;
+mod literals;
+mod merge_exec;
+mod parquet;
+mod prune;
+mod provider;
+mod run;
+mod sandbox;
+mod scan;
+mod show;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use futures::stream::{self, BoxStream};
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{
+    engine::{Database, Engine, User},
+    model::{Code, Error, Result, TenantId},
+    store::Meter,
+};
+
+use context::Context;
+use statement::{Statement, TableName};
+
+/// Who asks, and where.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub user: User,
+    pub tenant: TenantId,
+    pub tenant_name: String,
+    /// The database of tables named without one.
+    pub database: String,
+    /// Partitions of the plan, which is also how many requests to the store are in flight at once.
+    pub target_partitions: Option<usize>,
+}
+
+/// What a statement answers.
+pub enum Output {
+    /// Done; there is nothing to say.
+    Nothing,
+    /// Rows. Dropping the stream cancels the query.
+    Rows { schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch>> },
+}
+
+impl Output {
+    /// Rows that are at hand.
+    fn of(batch: RecordBatch) -> Output {
+        let schema = batch.schema();
+        Output::Rows { schema, batches: Box::pin(stream::once(async { Ok(batch) })) }
+    }
+}
+
+/// Runs statements on an engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queries {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    context: Context,
+    /// Planning cannot be interrupted: what is given up still holds its permit until it ends.
+    planners: Arc<Semaphore>,
+}
+
+/// One statement being run.
+struct Request {
+    queries: Arc<Inner>,
+    session: Session,
+    meter: Arc<Meter>,
+    deadline: Instant,
+}
+
+impl Queries {
+    /// Errors: the spill directory cannot be made.
+    pub fn new(engine: Engine) -> Result<Queries> {
+        let context = Context::new(engine.limits())?;
+        let planners = Arc::new(Semaphore::new(engine.limits().concurrent_queries.max(1)));
+        Ok(Queries { inner: Arc::new(Inner { engine, context, planners }) })
+    }
+
+    /// Runs the one statement of `sql`. A query's time counts from here to the end of its stream.
+    ///
+    /// Errors: the statement is refused, does not parse, cannot be planned or run; see [`Code`].
+    pub async fn run(&self, session: Session, sql: &str, meter: &Arc<Meter>) -> Result<Output> {
+        let limits = self.inner.engine.limits();
+        let deadline = Instant::now() + limits.query_time;
+        let statement = statement::parse(sql, limits)?;
+        let request = Request { queries: self.inner.clone(), session, meter: meter.clone(), deadline };
+        match statement {
+            Statement::Nothing => Ok(Output::Nothing),
+            Statement::CreateDatabase { name, options, if_not_exists } => {
+                define::create_database(&request, &name, options, if_not_exists).await
+            }
+            Statement::DropDatabase { name, if_exists } => define::drop_database(&request, &name, if_exists).await,
+            Statement::CreateTable { table, columns, if_not_exists } => {
+                define::create_table(&request, &table, columns, if_not_exists).await
+            }
+            Statement::DropTable { table, if_exists } => define::drop_table(&request, &table, if_exists).await,
+            Statement::Insert(insert) => insert::insert(&request, insert).await,
+            Statement::ShowDatabases => show::databases(&request).await,
+            Statement::ShowTables { database } => show::tables(&request, database).await,
+            Statement::DescribeDatabase { name } => show::describe_database(&request, &name).await,
+            Statement::DescribeTable { table } => show::describe_table(&request, &table).await,
+            Statement::Query(query) => run::query(&request, query).await,
+            Statement::Explain(explain) => run::explain(&request, explain).await,
+        }
+    }
+}
+
+impl Request {
+    fn engine(&self) -> &Engine {
+        &self.queries.engine
+    }
+
+    /// The name of the database that a table's name means; its tenant must be the session's.
+    fn database_name<'a>(&'a self, table: &'a TableName) -> Result<&'a str> {
+        self.check_tenant(table.tenant.as_deref())?;
+        Ok(table.database.as_deref().unwrap_or(&self.session.database))
+    }
+
+    fn check_tenant(&self, tenant: Option<&str>) -> Result<()> {
+        match tenant {
+            Some(other) if other != self.session.tenant_name => {
+                let message =
+                    format!("Tenant conflict, the current connection's tenant is {}", self.session.tenant_name);
+                Err(Error::new(Code::Semantic, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A database for reading.
+    async fn database(&self, name: &str) -> Result<Database> {
+        self.engine().database(self.session.tenant, name).await.map_err(|error| match error.code {
+            Code::DatabaseNotFound => {
+                Error::new(Code::DatabaseNotFoundInQuery, format!("Database {name:?} not found."))
+            }
+            _ => error,
+        })
+    }
+
+    fn table_not_found(&self, database: &str, table: &str) -> Error {
+        let name = format!("{}.{database}.{table}", self.session.tenant_name);
+        Error::new(Code::TableNotFound, format!("Table not found: \"{name}\""))
+    }
+
+    fn timed_out(&self) -> Error {
+        timed_out(self.engine().limits().query_time)
+    }
+}
+
+fn timed_out(limit: std::time::Duration) -> Error {
+    Error::new(Code::QueryTimeout, format!("the query took longer than {}", humantime::format_duration(limit)))
+}

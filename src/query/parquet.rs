@@ -1,0 +1,152 @@
+//! Scans of data files: DataFusion's Parquet source with our readers beneath, so that footers come
+//! from the cache, ranges through the store, and requests are counted for the one who asked.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    common::{Result, Statistics, config::TableParquetOptions},
+    config::ParquetOptions,
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{
+            FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+        },
+    },
+    parquet::arrow::async_reader::AsyncFileReader,
+    physical_expr::PhysicalExpr,
+    physical_plan::metrics::ExecutionPlanMetricsSet,
+};
+
+use crate::{
+    engine::TableSnapshot,
+    model::{DataFile, Precision, TableSchema},
+    store::Store,
+    table::{Footers, ObjectReader},
+};
+
+use super::{prune, sandbox};
+
+/// What every scan of one table's files shares.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    store: Store,
+    footers: Arc<Footers>,
+    root: Arc<str>,
+    schema: TableSchema,
+    precision: Precision,
+    /// All columns of the table.
+    query_schema: SchemaRef,
+    options: ParquetOptions,
+}
+
+/// One scan: which columns, which rows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// Positions in the table's schema; `None` is all.
+    pub projection: Option<Vec<usize>>,
+    /// Applied to every row.
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub limit: Option<usize>,
+    /// Names of the columns to fetch together.
+    pub together: Option<Arc<[String]>>,
+    /// Rows in the file's own order.
+    pub ordered: bool,
+}
+
+impl Files {
+    pub(super) fn new(
+        store: Store,
+        footers: Arc<Footers>,
+        table: &TableSnapshot,
+        query_schema: SchemaRef,
+        options: ParquetOptions,
+    ) -> Files {
+        Files {
+            store,
+            footers,
+            root: table.root.as_str().into(),
+            schema: table.schema.clone(),
+            precision: table.precision,
+            query_schema,
+            options,
+        }
+    }
+
+    /// What the manifest says of a file.
+    pub(super) fn statistics(&self, file: &DataFile) -> Statistics {
+        prune::statistics(file, &self.schema, self.precision)
+    }
+
+    /// A scan of groups of files, one partition a group.
+    pub(super) fn scan(
+        &self,
+        groups: Vec<Vec<Arc<DataFile>>>,
+        wanted: Wanted,
+        metrics: impl FnOnce(&ExecutionPlanMetricsSet),
+    ) -> Result<FileScanConfig> {
+        let options = TableParquetOptions { global: self.options.clone(), ..TableParquetOptions::default() };
+        let readers = Readers {
+            store: self.store.clone(),
+            footers: self.footers.clone(),
+            root: self.root.clone(),
+            together: wanted.together,
+        };
+        let mut source = ParquetSource::new(self.query_schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(predicate) = wanted.predicate {
+            source = source.with_predicate(predicate).with_pushdown_filters(true);
+        }
+        metrics(datafusion::datasource::physical_plan::FileSource::metrics(&source));
+        let mut all = Vec::new();
+        let mut file_groups = Vec::with_capacity(groups.len());
+        for files in groups {
+            let mut group = Vec::with_capacity(files.len());
+            for file in files {
+                let statistics = Arc::new(self.statistics(&file));
+                all.push(statistics.clone());
+                group.push(
+                    PartitionedFile::new(file.path.clone(), file.size).with_statistics(statistics).with_extension(file),
+                );
+            }
+            file_groups.push(FileGroup::new(group));
+        }
+        let statistics = prune::sum(all.iter().map(AsRef::as_ref), &self.query_schema)?;
+        Ok(FileScanConfigBuilder::new(sandbox::address()?, Arc::new(source))
+            .with_file_groups(file_groups)
+            .with_statistics(statistics)
+            .with_projection_indices(wanted.projection)?
+            .with_limit(wanted.limit)
+            .with_preserve_order(wanted.ordered)
+            .build())
+    }
+}
+
+/// Opens data files for DataFusion.
+#[derive(Debug)]
+struct Readers {
+    store: Store,
+    footers: Arc<Footers>,
+    root: Arc<str>,
+    together: Option<Arc<[String]>>,
+}
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        _partition: usize,
+        file: PartitionedFile,
+        _metadata_size: Option<usize>,
+        _metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let Some(data_file) = file.extension::<Arc<DataFile>>() else {
+            return datafusion::common::internal_err!("{} is not a data file", file.path());
+        };
+        let mut reader = ObjectReader::new(&self.store, &self.footers, &self.root, data_file);
+        if let Some(together) = &self.together {
+            reader = reader.with_columns(together.clone());
+        }
+        Ok(Box::new(reader))
+    }
+}

@@ -1,0 +1,201 @@
+//! Queries: resolve the tables, take the snapshots, plan with a deadline, run, stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+        SchemaProvider,
+    },
+    common::{Result as DataFusionResult, TableReference, runtime::SpawnedTask},
+    execution::{SendableRecordBatchStream, SessionState},
+    logical_expr::{ExplainFormat, ExplainOption, LogicalPlanBuilder},
+    physical_plan::{ExecutionPlan, execute_stream},
+    prelude::SQLOptions,
+    sql::{parser::Statement as DataFusionStatement, resolve::resolve_table_references, sqlparser::ast},
+};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+
+use crate::model::{Code, Error, Result};
+
+use super::{
+    Output, Request,
+    errors::from_datafusion,
+    provider::SnapshotTable,
+    statement::Explain,
+    timed_out,
+};
+
+/// Batches that wait between a query and its reader.
+const BATCHES_IN_FLIGHT: usize = 2;
+
+/// How to show a plan instead of running it.
+struct Showing {
+    analyze: bool,
+    verbose: bool,
+    format: ExplainFormat,
+}
+
+pub(super) async fn query(request: &Request, query: Box<ast::Query>) -> Result<Output> {
+    run(request, query, None).await
+}
+
+pub(super) async fn explain(request: &Request, explain: Explain) -> Result<Output> {
+    let format = match explain.format.as_deref() {
+        None => ExplainFormat::Indent,
+        Some(name) => name.parse().map_err(|error| from_datafusion(&error))?,
+    };
+    run(request, explain.query, Some(Showing { analyze: explain.analyze, verbose: explain.verbose, format })).await
+}
+
+async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>) -> Result<Output> {
+    let statement = DataFusionStatement::Statement(Box::new(ast::Statement::Query(query)));
+    let catalogs = match timeout_at(request.deadline, snapshots(request, &statement)).await {
+        Ok(catalogs) => catalogs?,
+        Err(_) => return Err(request.timed_out()),
+    };
+    let now = request.engine().clock().now();
+    let state = request.queries.context.session(&request.session, catalogs, now);
+    let (state, plan) = plan(request, state, statement, showing).await?;
+    let batches = execute_stream(plan, state.task_ctx()).map_err(|error| from_datafusion(&error))?;
+    Ok(Output::Rows {
+        schema: batches.schema(),
+        batches: drive(batches, request.deadline, request.engine().limits().query_time),
+    })
+}
+
+/// The tables that the statement names, each as it is in the one snapshot of its database.
+async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result<Arc<dyn CatalogProviderList>> {
+    let (references, _) = resolve_table_references(statement, true).map_err(|error| from_datafusion(&error))?;
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for reference in references {
+        let bare = matches!(reference, TableReference::Bare { .. });
+        if bare && request.queries.context.is_table_function(reference.table()) {
+            continue;
+        }
+        request.check_tenant(reference.catalog())?;
+        let database = reference.schema().unwrap_or(&request.session.database).to_owned();
+        wanted.entry(database).or_default().insert(reference.table().to_owned());
+    }
+    let catalog = MemoryCatalogProvider::new();
+    for (name, tables) in wanted {
+        let database = request.database(&name).await?;
+        let tables: Vec<String> = tables.into_iter().collect();
+        let snapshot = request.engine().snapshot(&database, &tables, &request.meter).await?;
+        let schema = MemorySchemaProvider::new();
+        for table in tables {
+            let Some(found) = snapshot.table(&table)? else { return Err(request.table_not_found(&name, &table)) };
+            let provider = SnapshotTable::new(request.engine(), &request.meter, found);
+            schema.register_table(table, Arc::new(provider)).map_err(|error| from_datafusion(&error))?;
+        }
+        catalog.register_schema(&name, Arc::new(schema)).map_err(|error| from_datafusion(&error))?;
+    }
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(request.session.tenant_name.clone(), Arc::new(catalog));
+    Ok(Arc::new(catalogs))
+}
+
+/// Plans on a thread of its own, which is given up at the deadline.
+async fn plan(
+    request: &Request,
+    state: SessionState,
+    statement: DataFusionStatement,
+    showing: Option<Showing>,
+) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+    let planners = request.queries.planners.clone();
+    let Ok(Ok(permit)) = timeout_at(request.deadline, planners.acquire_owned()).await else {
+        return Err(Error::new(Code::TooManyQueries, "Concurrent query request limit exceeded"));
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let planning = tokio::task::spawn_blocking(move || {
+        let plan = runtime.block_on(physical(&state, statement, showing));
+        drop(permit);
+        (state, plan)
+    });
+    match timeout_at(request.deadline, planning).await {
+        Err(_) => Err(request.timed_out()),
+        Ok(Err(error)) => Err(Error::internal(format!("planning ended: {error}"))),
+        Ok(Ok((state, plan))) => Ok((state, plan.map_err(|error| from_datafusion(&error))?)),
+    }
+}
+
+async fn physical(
+    state: &SessionState,
+    statement: DataFusionStatement,
+    showing: Option<Showing>,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let mut logical = state.statement_to_plan(statement).await?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&logical)?;
+    if let Some(showing) = showing {
+        let options = ExplainOption::default()
+            .with_analyze(showing.analyze)
+            .with_verbose(showing.verbose)
+            .with_format(showing.format);
+        logical = LogicalPlanBuilder::from(logical).explain_option_format(options)?.build()?;
+    }
+    state.create_physical_plan(&logical).await
+}
+
+/// A running query: dropping it ends its task.
+struct Running {
+    batches: mpsc::Receiver<DataFusionResult<RecordBatch>>,
+    task: Option<SpawnedTask<()>>,
+    deadline: Instant,
+    limit: Duration,
+}
+
+/// Runs the stream in a task of its own, so that a step that does not yield cannot hold the reader
+/// past the deadline.
+fn drive(
+    mut batches: SendableRecordBatchStream,
+    deadline: Instant,
+    limit: Duration,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
+    let task = SpawnedTask::spawn(async move {
+        while let Some(batch) = batches.next().await {
+            let failed = batch.is_err();
+            if sender.send(batch).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    let running = Running { batches: receiver, task: Some(task), deadline, limit };
+    stream::unfold(Some(running), |running| async move {
+        let mut running = running?;
+        match running.next().await {
+            Some(Ok(batch)) => Some((Ok(batch), Some(running))),
+            Some(Err(error)) => Some((Err(error), None)),
+            None => None,
+        }
+    })
+    .boxed()
+}
+
+impl Running {
+    async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        match timeout_at(self.deadline, self.batches.recv()).await {
+            Err(_) => Some(Err(timed_out(self.limit))),
+            Ok(Some(batch)) => Some(batch.map_err(|error| from_datafusion(&error))),
+            // The end, unless the task ended before its stream did.
+            Ok(None) => match self.task.take()?.join().await {
+                Ok(()) => None,
+                Err(error) => Some(Err(Error::internal(format!("a query's task ended: {error}")))),
+            },
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The plan of one table: prune by the manifest, group by overlap, scan what is alone, merge the rest.
+
+use std::sync::Arc;
+
+use datafusion::{
+    catalog::{Session, memory::MemorySourceConfig},
+    common::{DFSchema, Result},
+    datasource::source::DataSourceExec,
+    logical_expr::{Expr, col, lit, utils::conjunction},
+    physical_expr::PhysicalExpr,
+    physical_plan::{
+        ExecutionPlan,
+        empty::EmptyExec,
+        filter::FilterExecBuilder,
+        metrics::{ExecutionPlanMetricsSet, MetricBuilder},
+        union::UnionExec,
+    },
+};
+
+use crate::{
+    engine::TailPart,
+    model::{ColumnKind, DataFile, schema::TIME_COLUMN},
+};
+
+use super::{
+    errors::external,
+    group::{Groups, group},
+    merge_exec::{MergeExec, Merging},
+    parquet::{Files, Wanted},
+    provider::SnapshotTable,
+    prune::{self, Known},
+};
+
+/// How many files there were, and how many of them need not be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pruned {
+    total: usize,
+    pruned: usize,
+}
+
+impl Pruned {
+    /// For `EXPLAIN ANALYZE`.
+    pub(super) fn report(self, metrics: &ExecutionPlanMetricsSet) {
+        MetricBuilder::new(metrics).global_counter("manifest_files").add(self.total);
+        MetricBuilder::new(metrics).global_counter("manifest_files_pruned").add(self.pruned);
+    }
+}
+
+pub(super) fn plan(
+    table: &SnapshotTable,
+    state: &dyn Session,
+    projection: Option<&Vec<usize>>,
+    filters: &[Expr],
+    limit: Option<usize>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let age = too_old(table);
+    let keys = key_predicate(table, state, filters, age.as_ref())?;
+    let (files, tail) = survivors(table, keys.as_ref())?;
+    let pruned = Pruned { total: table.table.files.len(), pruned: table.table.files.len() - files.len() };
+    let age = match age {
+        Some(age) if holds_old_rows(table, &files, &tail) => Some(physical(table, state, age)?),
+        _ => None,
+    };
+    let output = projection.cloned().unwrap_or_else(|| (0..table.schema.fields().len()).collect());
+    // What the filter on age needs comes last and is cut off above it.
+    let time = table.table.schema.columns.iter().position(|column| column.kind == ColumnKind::Time).unwrap_or(0);
+    let mut read = output.clone();
+    if age.is_some() && !read.contains(&time) {
+        read.push(time);
+    }
+    let limit = if age.is_some() { None } else { limit };
+    let wanted = Wanted { projection: Some(read.clone()), limit, together: together(table, filters, &read), ..Wanted::default() };
+    let groups = group(files, tail, time).map_err(external)?;
+    let plan = union(table, state, groups, wanted, keys, pruned)?;
+    match age {
+        None => Ok(plan),
+        Some(predicate) => {
+            let predicate = datafusion::physical_expr::utils::reassign_expr_columns(predicate, &plan.schema())?;
+            let kept = (read.len() != output.len()).then(|| (0..output.len()).collect());
+            Ok(Arc::new(FilterExecBuilder::new(predicate, plan).apply_projection(kept)?.build()?))
+        }
+    }
+}
+
+/// `time >= now - TTL`.
+fn too_old(table: &SnapshotTable) -> Option<Expr> {
+    let oldest = table.oldest?;
+    Some(col(TIME_COLUMN).gt_eq(lit(prune::timestamp(table.table.precision, Some(oldest)))))
+}
+
+fn holds_old_rows(table: &SnapshotTable, files: &[Arc<DataFile>], tail: &[TailPart]) -> bool {
+    let times = files.iter().map(|file| file.min_time).chain(tail.iter().map(|part| part.min_time));
+    times.min().zip(table.oldest).is_some_and(|(first, oldest)| first < oldest)
+}
+
+/// The filters on nothing but tags and time, which may be applied below a merge.
+fn key_predicate(
+    table: &SnapshotTable,
+    state: &dyn Session,
+    filters: &[Expr],
+    age: Option<&Expr>,
+) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let is_key = |name: &str| {
+        table.table.schema.column(name).is_some_and(|column| !matches!(column.kind, ColumnKind::Field(_)))
+    };
+    let on_keys = |filter: &&Expr| {
+        !filter.is_volatile() && filter.column_refs().iter().all(|column| is_key(&column.name))
+    };
+    let predicate = conjunction(filters.iter().filter(on_keys).chain(age).cloned());
+    predicate.map(|predicate| physical(table, state, predicate)).transpose()
+}
+
+fn physical(table: &SnapshotTable, state: &dyn Session, expr: Expr) -> Result<Arc<dyn PhysicalExpr>> {
+    state.create_physical_expr(expr, &DFSchema::try_from(table.schema.clone())?)
+}
+
+/// The files and tail parts that may hold rows of the answer. Pruning by keys is safe before a merge:
+/// what is dropped holds no version of any row that is asked for.
+fn survivors(
+    table: &SnapshotTable,
+    keys: Option<&Arc<dyn PhysicalExpr>>,
+) -> Result<(Vec<Arc<DataFile>>, Vec<TailPart>)> {
+    let snapshot = &table.table;
+    let Some(keys) = keys else { return Ok((snapshot.files.clone(), snapshot.tail.clone())) };
+    let known: Vec<Known<'_>> = snapshot
+        .files
+        .iter()
+        .map(|file| Known::File(file))
+        .chain(snapshot.tail.iter().map(|part| Known::Times {
+            min: part.min_time,
+            max: part.max_time,
+            rows: part.batch.num_rows(),
+        }))
+        .collect();
+    let kept = prune::may_match(keys, &snapshot.schema, &table.schema, snapshot.precision, &known)?;
+    let (of_files, of_tail) = kept.split_at(snapshot.files.len());
+    let files = snapshot.files.iter().zip(of_files).filter(|(_, kept)| **kept).map(|(file, _)| file.clone());
+    let tail = snapshot.tail.iter().zip(of_tail).filter(|(_, kept)| **kept).map(|(part, _)| part.clone());
+    Ok((files.collect(), tail.collect()))
+}
+
+/// With filters a reader asks for one column after another; told of all it needs, it asks once.
+fn together(table: &SnapshotTable, filters: &[Expr], read: &[usize]) -> Option<Arc<[String]>> {
+    if filters.is_empty() {
+        return None;
+    }
+    let mut names: Vec<String> = read.iter().map(|position| table.schema.field(*position).name().clone()).collect();
+    for column in filters.iter().flat_map(Expr::column_refs) {
+        if !names.contains(&column.name) {
+            names.push(column.name.clone());
+        }
+    }
+    Some(names.into())
+}
+
+fn union(
+    table: &SnapshotTable,
+    state: &dyn Session,
+    groups: Groups,
+    wanted: Wanted,
+    keys: Option<Arc<dyn PhysicalExpr>>,
+    pruned: Pruned,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let partitions = state.config().target_partitions().max(1);
+    let options = state.config_options().execution.parquet.clone();
+    let files = Files::new(table.store.clone(), table.footers.clone(), &table.table, table.schema.clone(), options);
+    let projection = wanted.projection.clone().unwrap_or_default();
+    let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+    let mut report = Some(pruned);
+    if !groups.files.is_empty() {
+        let split = balanced(groups.files, partitions, |file| file.size);
+        let scan = files.scan(split, wanted.clone(), |metrics| {
+            report.take().into_iter().for_each(|pruned| pruned.report(metrics));
+        })?;
+        inputs.push(DataSourceExec::from_data_source(scan));
+    }
+    if !groups.tails.is_empty() {
+        let split = balanced(groups.tails, partitions, |batch| batch.num_rows() as u64);
+        let memory = MemorySourceConfig::try_new(&split, table.schema.clone(), Some(projection.clone()))?;
+        inputs.push(DataSourceExec::from_data_source(memory.with_limit(wanted.limit).with_show_sizes(false)));
+    }
+    if !groups.overlapping.is_empty() {
+        let size = |group: &Vec<super::group::Source>| group.iter().map(super::group::Source::rows).sum();
+        let split = balanced(groups.overlapping, partitions, size);
+        let merging = Merging { files, schema: table.table.schema.clone(), projection: projection.clone(), keys, limit: wanted.limit };
+        let merge = MergeExec::new(split, merging, table.schema.clone())?;
+        report.take().into_iter().for_each(|pruned| pruned.report(merge.metrics_set()));
+        inputs.push(Arc::new(merge));
+    }
+    if inputs.is_empty() {
+        let schema = table.schema.project(&projection)?;
+        return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));
+    }
+    UnionExec::try_new(inputs)
+}
+
+/// Items in at most `count` parts of about the same size, each in the order given.
+fn balanced<T>(items: Vec<T>, count: usize, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    let mut parts: Vec<(u64, Vec<T>)> = (0..count.min(items.len())).map(|_| (0, Vec::new())).collect();
+    for item in items {
+        let smallest = parts.iter_mut().min_by_key(|(total, part)| (*total, part.len()));
+        if let Some((total, part)) = smallest {
+            *total += size(&item).max(1);
+            part.push(item);
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
+}

@@ -1,0 +1,80 @@
+//! Opening a store by its URL.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::folder::Folder;
+use super::location::{Bucket, Location};
+use super::memory::Memory;
+use super::raw::Raw;
+use super::s3::{S3, Settings};
+use super::{DEADLINE, Meter, Store, credentials};
+use crate::model::clock::{SharedClock, SystemClock};
+use crate::model::{Code, Error, Result};
+
+impl Store {
+    /// Opens `memory:`, a folder (a path or a `file:` URL; made if it is missing) or `s3://bucket/prefix`.
+    ///
+    /// S3 is configured by the standard AWS variables and profiles alone: endpoint
+    /// (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `endpoint_url` of the profile), region (`AWS_REGION`, `AWS_DEFAULT_REGION`; with an
+    /// endpoint us-east-1 if there is none), credentials (keys, profile, web identity, container and
+    /// instance roles, single sign-on). Nothing is sent to the store yet.
+    ///
+    /// Errors: [`Code::BadRequest`] for a URL or a setting that is wrong or missing,
+    /// [`Code::StoreUnavailable`] for a folder that cannot be made or credentials that cannot be had.
+    pub async fn open(url: &str) -> Result<Store> {
+        match Location::parse(url)? {
+            Location::Memory => Ok(Store::memory()),
+            Location::Folder(path) => Store::folder(path).await,
+            Location::S3(bucket) => Store::s3(&bucket, credentials::from_environment().await?),
+        }
+    }
+
+    /// An empty store in memory, which ends with its last handle.
+    pub fn memory() -> Store {
+        Store::memory_with_clock(Arc::new(SystemClock))
+    }
+
+    /// An empty store in memory whose times and random pauses come from `clock`.
+    pub fn memory_with_clock(clock: SharedClock) -> Store {
+        let raw = Arc::new(Memory::new(Arc::clone(&clock)));
+        Store { clock, ..Store::from_raw(raw, "memory:".to_owned()) }
+    }
+
+    async fn folder(path: PathBuf) -> Result<Store> {
+        let shown = path.display().to_string();
+        let opened = tokio::task::spawn_blocking(move || Folder::open(&path, Arc::new(SystemClock))).await;
+        let opened = opened.map_err(|error| Error::internal(format!("opening a folder ended early: {error}")))?;
+        let folder = opened.map_err(|error| {
+            Error::new(Code::StoreUnavailable, format!("cannot open the folder {shown} as a store: {error}"))
+        })?;
+        let url = match Url::from_file_path(folder.root()) {
+            Ok(url) => url.to_string(),
+            Err(()) => format!("file:{}", folder.root().display()),
+        };
+        Ok(Store::from_raw(Arc::new(folder), url))
+    }
+
+    pub(super) fn s3(bucket: &Bucket, settings: Settings) -> Result<Store> {
+        let url = match bucket.prefix.as_str() {
+            "" => format!("s3://{}", bucket.name),
+            prefix => format!("s3://{}/{prefix}", bucket.name),
+        };
+        let s3 = S3::new(bucket, settings)
+            .map_err(|error| Error::new(Code::BadRequest, format!("cannot set up a client for {url}: {error}")))?;
+        Ok(Store::from_raw(Arc::new(s3), url))
+    }
+
+    pub(super) fn from_raw(raw: Arc<dyn Raw>, url: String) -> Store {
+        Store {
+            raw,
+            url: url.into(),
+            totals: Arc::new(Meter::new()),
+            meter: None,
+            clock: Arc::new(SystemClock),
+            deadline: DEADLINE,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Every object name, built and parsed here and nowhere else.
+//!
+//! ```text
+//! sys/log/<n:020>.m                                            catalog manifest n
+//! sys/HINT
+//! sys/probe/<version>
+//! t/<tenant>/d/<database>/log/<n:020>.m                        manifest n of a database
+//! t/<tenant>/d/<database>/log/<e:020>.w.<clock>-<writer>-<tables>   segment of epoch e
+//! t/<tenant>/d/<database>/data/<table>~<id>/<partition>/<b:020>-<ulid>.parquet
+//! t/<tenant>/d/<database>/HINT
+//! ```
+//!
+//! `.m` sorts before `.w.`, and segments of epoch e before manifest e+1, so that one LIST from a
+//! floor shows the live log and every newer manifest.
+
+use crate::model::{DatabaseId, OrderKey, TableId, TenantId, names::folder_form};
+
+/// Root of the catalog.
+pub const CATALOG_ROOT: &str = "sys/";
+
+/// Root of all tenants.
+pub const TENANTS_ROOT: &str = "t/";
+
+/// Where the result of the store's probe is kept for this version of the probe.
+pub fn probe_result(version: u32) -> String {
+    format!("sys/probe/{version}")
+}
+
+/// Root of a database, ending in `/`.
+pub fn database_root(tenant: TenantId, database: DatabaseId) -> String {
+    format!("t/{tenant}/d/{database}/")
+}
+
+/// Prefix of the log below a root, ending in `/`.
+pub fn log_prefix(root: &str) -> String {
+    format!("{root}log/")
+}
+
+/// Manifest `version` below a root.
+pub fn manifest(root: &str, version: u64) -> String {
+    format!("{root}log/{version:020}.m")
+}
+
+/// A key that sorts before everything of number `number` in the log below a root.
+pub fn log_before(root: &str, number: u64) -> String {
+    format!("{root}log/{number:020}")
+}
+
+/// A key that sorts after manifest and segments of number `number` in the log below a root.
+pub fn log_after(root: &str, number: u64) -> String {
+    format!("{root}log/{number:020}.x")
+}
+
+/// The hint below a root: a copy of some recent manifest, the only object that is overwritten.
+pub fn hint(root: &str) -> String {
+    format!("{root}HINT")
+}
+
+/// A new data file of a table, below a root. `base` is the manifest version the job began from.
+pub fn data_file(table_name: &str, table: TableId, partition: &str, base: u64, unique: &str) -> String {
+    format!("data/{}~{table}/{partition}/{base:020}-{unique}.parquet", folder_form(table_name))
+}
+
+/// The manifest version that the job behind a data file began from.
+pub fn data_file_base(path: &str) -> Option<u64> {
+    let name = path.rsplit('/').next()?;
+    let (base, rest) = name.split_once('-')?;
+    (base.len() == 20 && rest.ends_with(".parquet")).then(|| base.parse().ok()).flatten()
+}
+
+/// Name of a WAL segment: where it stands, and which tables it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentName {
+    pub order: OrderKey,
+    /// One bit a table (id modulo 32): a query may skip a segment whose bit is not set.
+    pub tables: u32,
+}
+
+impl SegmentName {
+    /// The bit of a table in [`SegmentName::tables`].
+    pub fn table_bit(table: TableId) -> u32 {
+        1 << (table.0 % 32)
+    }
+
+    pub fn may_hold(&self, table: TableId) -> bool {
+        self.tables & SegmentName::table_bit(table) != 0
+    }
+
+    /// The part of the key after `log/`.
+    pub fn file_name(&self) -> String {
+        let OrderKey { epoch, clock, writer } = self.order;
+        format!("{epoch:020}.w.{clock:016x}-{writer:016x}-{:08x}", self.tables)
+    }
+
+    pub fn path(&self, root: &str) -> String {
+        format!("{root}log/{}", self.file_name())
+    }
+
+    pub fn parse(file_name: &str) -> Option<SegmentName> {
+        let (epoch, rest) = file_name.split_once(".w.")?;
+        let mut parts = rest.split('-');
+        let (clock, writer, tables) = (parts.next()?, parts.next()?, parts.next()?);
+        let well_formed =
+            epoch.len() == 20 && clock.len() == 16 && writer.len() == 16 && tables.len() == 8 && parts.next().is_none();
+        if !well_formed {
+            return None;
+        }
+        Some(SegmentName {
+            order: OrderKey {
+                epoch: epoch.parse().ok()?,
+                clock: u64::from_str_radix(clock, 16).ok()?,
+                writer: u64::from_str_radix(writer, 16).ok()?,
+            },
+            tables: u32::from_str_radix(tables, 16).ok()?,
+        })
+    }
+}
+
+/// What a name in a log folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogName {
+    Manifest(u64),
+    Segment(SegmentName),
+}
+
+impl LogName {
+    /// Classifies the part of a key after `log/`; `None` for a name SiltDB did not give.
+    pub fn parse(file_name: &str) -> Option<LogName> {
+        if let Some(number) = file_name.strip_suffix(".m") {
+            return (number.len() == 20).then(|| number.parse().ok().map(LogName::Manifest)).flatten();
+        }
+        SegmentName::parse(file_name).map(LogName::Segment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_names_round_trip_and_sort_between_manifests() {
+        let name = SegmentName { order: OrderKey { epoch: 7, clock: 0x1234, writer: u64::MAX }, tables: 5 };
+        assert_eq!(SegmentName::parse(&name.file_name()), Some(name));
+        let root = "t/1/d/2/";
+        assert!(manifest(root, 7) < name.path(root));
+        assert!(name.path(root) < log_after(root, 7));
+        assert!(log_after(root, 7) < manifest(root, 8));
+        assert!(log_before(root, 7) < manifest(root, 7));
+        assert!(manifest(root, 6) < log_before(root, 7));
+    }
+
+    #[test]
+    fn foreign_names_are_not_classified() {
+        for name in ["", "1.m", "x.w.y", "00000000000000000007.w.12-34-56", "00000000000000000007.mm", ".w."] {
+            assert_eq!(LogName::parse(name), None, "{name}");
+        }
+        assert_eq!(LogName::parse("00000000000000000007.m"), Some(LogName::Manifest(7)));
+    }
+
+    #[test]
+    fn a_data_file_tells_the_version_its_job_began_from() {
+        let path = data_file("Cpu load/é", TableId(9), "day=2026-11-24", 42, "01ABC");
+        assert_eq!(path, "data/cpu_load__~9/day=2026-11-24/00000000000000000042-01ABC.parquet");
+        assert_eq!(data_file_base(&path), Some(42));
+        assert_eq!(data_file_base("data/x/y.parquet"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! One request to a store, tried once: what memory, a folder and S3 have in common. Retries, rule
+//! S2 and counting are the caller's.
+
+use std::fmt;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListEntry {
+    /// Relative to the store's root.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock: nanoseconds since 1970.
+    pub modified: i64,
+}
+
+/// One answer to a listing.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub entries: Vec<ListEntry>,
+    /// What to ask the next page with; `None` on the last.
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PutMode {
+    /// Only if nothing is there.
+    Create,
+    Overwrite,
+}
+
+/// Why one request did not succeed. The texts go into messages and hold no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// "It exists", or "something else happened to the key meanwhile" (409, 412): it proves nothing
+    /// about what is there now.
+    Conflict(String),
+    /// There is no such object (404).
+    Absent,
+    /// The object ends before the range that was asked for.
+    Short,
+    /// Time-out, broken connection, 5xx, 429: the request may have been applied, or be applied later.
+    Transient(String),
+    /// The request never left: no connection, no credentials, no room. The same may work later.
+    Unsent(String),
+    /// A definite no: this request was not applied, and the same again would be refused again.
+    Refused(String),
+    /// It cannot be known whether the request was applied, and trying again would not tell.
+    Lost(String),
+}
+
+impl Failure {
+    /// Whether the same request may succeed later. A conflict is among these where no condition was sent.
+    pub(super) fn may_heal(&self) -> bool {
+        matches!(self, Failure::Transient(_) | Failure::Unsent(_) | Failure::Conflict(_))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Conflict(why) => write!(formatter, "conflict: {why}"),
+            Failure::Absent => formatter.write_str("no such object"),
+            Failure::Short => formatter.write_str("the object is shorter than expected"),
+            Failure::Transient(why) | Failure::Unsent(why) | Failure::Refused(why) | Failure::Lost(why) => {
+                formatter.write_str(why)
+            }
+        }
+    }
+}
+
+/// Bytes of every part of an upload but the last. Some stores want all parts equal.
+pub(super) const PART_BYTES: usize = 8 << 20;
+
+#[async_trait]
+pub(super) trait Raw: Send + Sync + fmt::Debug {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure>;
+
+    /// The whole object, or a non-empty range of it.
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure>;
+
+    /// Objects whose path begins with `prefix` (bytewise) and sorts after `after`. `page` is
+    /// [`Page::next`] of the page before.
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure>;
+
+    /// Deletes an object; that it is absent already is success.
+    async fn delete(&self, path: &str) -> Result<(), Failure>;
+
+    /// Begins an upload and returns its name.
+    async fn begin_upload(&self, path: &str) -> Result<String, Failure>;
+
+    /// Sends part `index`, of [`PART_BYTES`] unless it is the last, and returns the store's name for
+    /// it. Parts may come in any order and more than once.
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure>;
+
+    /// Makes the object visible, all parts at once. [`Failure::Absent`]: there is no such upload (any more).
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure>;
+
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure>;
+
+    /// Ranges no further apart than this many bytes are cheaper to read as one.
+    fn worthwhile_gap(&self) -> u64;
+}

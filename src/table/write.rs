@@ -1,0 +1,190 @@
+//! Writing a data file.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use parquet::{arrow::ArrowWriter, errors::ParquetError, file::metadata::ParquetMetaData};
+
+use arrow::record_batch::RecordBatch;
+
+use super::{
+    layout::{Layout, conform, file_schema},
+    missing,
+    summary::Summary,
+};
+use crate::{
+    model::{Column, ColumnKind, DataFile, Error, OrderRange, Precision, Result, TableId, TableSchema},
+    store::{Store, Upload, paths},
+};
+
+/// Where a data file goes, and what it is made from.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// For people who browse the store.
+    pub table_name: String,
+    pub table: TableId,
+    /// Folder form of the partition, as [`super::partition_of`] gives it.
+    pub partition: String,
+    /// The manifest version the job began from.
+    pub base: u64,
+    /// Random, so that no two files ever share a name.
+    pub unique: String,
+    pub order: OrderRange,
+}
+
+/// Writes a data file from storage batches that are sorted by key and hold no duplicates. None, and
+/// no object, if there are no rows.
+///
+/// Holds a row group, compressed, and the parts on their way. Columns without any value are left out
+/// of a small file; in one of more than 65,536 rows they cost a few bytes a page.
+///
+/// Errors: the stream's, the store's. The object may then exist, but nobody knows of it.
+pub async fn write_file(
+    store: &Store,
+    root: &str,
+    target: Target,
+    schema: &TableSchema,
+    precision: Precision,
+    batches: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<Option<DataFile>> {
+    write_as(Layout::default(), store, root, target, schema, precision, batches).await
+}
+
+pub(super) async fn write_as(
+    layout: Layout,
+    store: &Store,
+    root: &str,
+    target: Target,
+    schema: &TableSchema,
+    precision: Precision,
+    mut batches: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<Option<DataFile>> {
+    let query = schema.query_schema(precision);
+    let mut sample: Vec<RecordBatch> = Vec::new();
+    let mut sampled = 0;
+    let mut ended = false;
+    while sampled < layout.sample_rows && !ended {
+        match batches.try_next().await? {
+            None => ended = true,
+            Some(batch) if batch.num_rows() == 0 => {}
+            Some(batch) => {
+                sampled += batch.num_rows();
+                sample.push(conform(&batch, schema, &query)?);
+            }
+        }
+    }
+    if sample.is_empty() {
+        return Ok(None);
+    }
+    let empty = |position: usize| ended && sample.iter().all(|batch| all_null(batch, position));
+    let kept: Vec<usize> = (0..schema.columns.len())
+        .filter(|position| schema.columns[*position].kind == ColumnKind::Time || !empty(*position))
+        .collect();
+    let path = paths::data_file(&target.table_name, target.table, &target.partition, target.base, &target.unique);
+    let mut file = FileWriter::new(layout, store, format!("{root}{path}"), schema, precision, kept, &sample)?;
+    for batch in sample {
+        file.write(&batch).await?;
+    }
+    while let Some(batch) = batches.next().await {
+        file.write(&conform(&batch?, schema, &query)?).await?;
+    }
+    let (summary, size, tail_bytes) = file.finish().await?;
+    Ok(Some(DataFile {
+        path,
+        partition: target.partition,
+        size,
+        tail_bytes,
+        rows: summary.rows,
+        min_time: summary.min_time,
+        max_time: summary.max_time,
+        order: target.order,
+        tags: summary.tag_ranges(),
+        columns: summary.columns(),
+        sum: summary.sum,
+    }))
+}
+
+fn all_null(batch: &RecordBatch, position: usize) -> bool {
+    let column = batch.column(position);
+    column.null_count() == column.len()
+}
+
+/// A data file under construction: encodes, sends, and sums up.
+struct FileWriter {
+    path: String,
+    store: Store,
+    upload: Upload,
+    encoder: ArrowWriter<Vec<u8>>,
+    /// Positions, in the table's schema, of the columns in the file.
+    kept: Vec<usize>,
+    summary: Summary,
+}
+
+impl FileWriter {
+    fn new(
+        layout: Layout,
+        store: &Store,
+        path: String,
+        schema: &TableSchema,
+        precision: Precision,
+        kept: Vec<usize>,
+        sample: &[RecordBatch],
+    ) -> Result<FileWriter> {
+        let columns: Vec<&Column> = kept.iter().map(|position| &schema.columns[*position]).collect();
+        let sample = sample.iter().map(|batch| batch.project(&kept)).collect::<Result<Vec<_>, _>>()?;
+        let options = layout.options(&columns, &sample)?;
+        let encoder = ArrowWriter::try_new_with_options(Vec::new(), file_schema(&columns, precision), options)
+            .map_err(|error| not_encoded(&path, &error))?;
+        let upload = store.upload(&path)?;
+        Ok(FileWriter { store: store.clone(), path, upload, encoder, kept, summary: Summary::new(schema) })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.summary.add(batch)?;
+        self.encoder.write(&batch.project(&self.kept)?).map_err(|error| not_encoded(&self.path, &error))?;
+        self.send().await.map(drop)
+    }
+
+    /// Hands over what is encoded, which is nothing before a row group is full.
+    async fn send(&mut self) -> Result<Bytes> {
+        let encoded = Bytes::from(std::mem::take(self.encoder.inner_mut()));
+        if !encoded.is_empty() {
+            self.upload.write(encoded.clone()).await?;
+        }
+        Ok(encoded)
+    }
+
+    /// Completes the object. Returns its size and the length of its page index and footer, in bytes.
+    async fn finish(mut self) -> Result<(Summary, u64, u64)> {
+        let metadata = self.encoder.finish().map_err(|error| not_encoded(&self.path, &error))?;
+        let last = self.send().await?;
+        let written = self.encoder.bytes_written() as u64;
+        let size = self.upload.finish().await?;
+        if size != written {
+            return Err(Error::internal(format!("{size} bytes of {} sent, {written} encoded", self.path)));
+        }
+        // The end of the object, read back, proves that it is complete.
+        let end = &last[last.len().saturating_sub(8)..];
+        match self.store.get_range(&self.path, size - end.len() as u64..size).await? {
+            None => return Err(missing(&self.path)),
+            Some(stored) if stored != end => {
+                return Err(Error::corrupt(&self.path, "it was stored otherwise than sent"));
+            }
+            Some(_) => {}
+        }
+        Ok((self.summary, size, size - index_start(&metadata).unwrap_or(0).min(size)))
+    }
+}
+
+/// Where the page index begins: the writer puts it behind all data, before the footer.
+fn index_start(metadata: &ParquetMetaData) -> Option<u64> {
+    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let offsets = chunks.flat_map(|chunk| [chunk.column_index_offset(), chunk.offset_index_offset()]);
+    offsets.flatten().min().and_then(|offset| u64::try_from(offset).ok())
+}
+
+fn not_encoded(path: &str, error: &ParquetError) -> Error {
+    Error::internal(format!("cannot encode {path}: {error}"))
+}

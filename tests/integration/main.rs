@@ -1,0 +1,26 @@
+//! The proof of SiltDB: one binary, because every test binary links DataFusion.
+//!
+//! | module | proves |
+//! |---|---|
+//! | `wire` | the HTTP contract, case by case: `tests/wire/*.http` |
+//! | `results` | the two binary formats, which a text file cannot hold |
+//! | `sql` | SQL, each file of `tests/sql/*.slt` with the data in the tail, half flushed, and settled |
+//! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
+//! | `processes` | several processes on one store lose nothing and see each other's writes at once |
+//! | `oracle` | random histories against a model in memory |
+//! | `open_at_rest` | another engine reads the same rows from the Parquet files |
+//! | `architecture` | rooms import only from lower floors |
+//!
+//! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
+//! read the difference before you believe it.
+
+mod architecture;
+mod client;
+mod durability;
+mod open_at_rest;
+mod oracle;
+mod processes;
+mod results;
+mod server;
+mod sql;
+mod wire;
