@@ -58,7 +58,7 @@ pub(super) struct Tail {
 #[derive(Debug)]
 pub(super) enum Committed {
     Done(Arc<Manifest<DatabaseState>>),
-    Nothing(Arc<Manifest<DatabaseState>>),
+    Nothing,
     Superseded,
     FlushFirst,
 }
@@ -135,7 +135,7 @@ impl OpenDatabase {
         let (manifest, verdict) = self.ledger.commit(store, decide).await?;
         Ok(match verdict {
             Verdict::Done => Committed::Done(manifest),
-            Verdict::Nothing => Committed::Nothing(manifest),
+            Verdict::Nothing => Committed::Nothing,
             Verdict::Superseded => Committed::Superseded,
             Verdict::FlushFirst => Committed::FlushFirst,
         })
@@ -271,7 +271,7 @@ impl Engine {
         for _ in 0..HELP_ATTEMPTS {
             match database.open.commit(&self.inner.store, self.limits(), edit).await? {
                 Committed::Done(_) => return Ok(true),
-                Committed::Nothing(_) => return Ok(false),
+                Committed::Nothing => return Ok(false),
                 Committed::Superseded => return Err(catalog::database_not_found(&database.name)),
                 Committed::FlushFirst => self.flush_open(&database.open).await.map(|_| ())?,
             }

@@ -1,7 +1,7 @@
 //! Flush: seal the open epoch, agree on its segments, settle them into data files, raise the floor.
 //! Steps F1 to F4 of the protocol. Anyone may run it at any time; the first commit wins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -235,11 +235,7 @@ fn partitions(
         .iter()
         .map(|(order, part)| Ok((*order, in_schema(part, &table.schema, &arrow_schema)?)))
         .collect::<Result<Vec<_>>>()?;
-    let mut days = BTreeSet::new();
-    for (_, batch) in &batches {
-        table::collect_days(batch, time, precision, &mut days)?;
-    }
-    let span = table::choose_span(&days);
+    let span = table::choose_span(batches.iter().map(|(_, batch)| batch), time, precision)?;
     let mut by_partition: BTreeMap<String, Vec<(OrderKey, RecordBatch)>> = BTreeMap::new();
     for (order, batch) in batches {
         for (partition, rows) in table::split_by_partition(&batch, time, precision, span)? {

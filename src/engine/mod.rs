@@ -140,7 +140,7 @@ impl Engine {
     /// Opens a store: proves that its conditional create can be relied on, and creates the first
     /// tenant, database and user in an empty one.
     pub async fn open(store: Store, clock: SharedClock, options: EngineOptions) -> Result<Engine> {
-        store::probe_once(&store).await?;
+        store::probe::probe_once(&store).await?;
         let passwords = Passwords::new(&clock)?;
         let root_hash = access::root_hash(&options, &clock)?;
         let engine = Engine {

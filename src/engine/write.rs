@@ -10,7 +10,6 @@ use arrow::compute::kernels::aggregate;
 use arrow::datatypes::Schema;
 
 use super::{Database, Engine, databases::OpenDatabase, writer};
-use crate::catalog;
 use crate::database::{DatabaseState, Edit, NewColumns, Resolution, resolve};
 use crate::ledger::Manifest;
 use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, TableId};

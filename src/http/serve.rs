@@ -85,7 +85,7 @@ async fn converse(stream: TcpStream, service: Router, mut stopped: watch::Receiv
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopped.wait_for(|stopped| *stopped) => {
+        () = stop_is_asked(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -94,6 +94,11 @@ async fn converse(stream: TcpStream, service: Router, mut stopped: watch::Receiv
         // The client's doing, nearly always: it left, or was too slow, or spoke no HTTP.
         tracing::debug!(%error, "a connection ended");
     }
+}
+
+async fn stop_is_asked(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the server itself is gone, which asks for the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// Answers 503 without reading a request.

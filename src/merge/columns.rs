@@ -1,7 +1,5 @@
 //! The few physical types a point's columns come in, read alike.
 
-use std::sync::Arc;
-
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray, StringViewArray},
     datatypes::{
@@ -127,6 +125,5 @@ pub(super) fn compact(array: ArrayRef) -> Result<ArrayRef> {
         return Ok(array);
     }
     let plain = arrow::compute::cast(&array, &DataType::Utf8)?;
-    let compacted = arrow::compute::cast(&plain, array.data_type())?;
-    Ok(Arc::new(compacted) as ArrayRef)
+    Ok(arrow::compute::cast(&plain, array.data_type())?)
 }

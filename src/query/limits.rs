@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use crate::model::{Code, Error, Limits, Result};
+use crate::model::{Code, Error, Result, limits::Limits};
 
 /// Parts of a statement other than literals: expressions, queries, relations.
 pub const NODES: usize = 5_000;

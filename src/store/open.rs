@@ -18,9 +18,10 @@ impl Store {
     /// Opens `memory:`, a folder (a path or a `file:` URL; made if it is missing) or `s3://bucket/prefix`.
     ///
     /// S3 is configured by the standard AWS variables and profiles alone: endpoint
-    /// (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `endpoint_url` of the profile), region (`AWS_REGION`, `AWS_DEFAULT_REGION`; with an
-    /// endpoint us-east-1 if there is none), credentials (keys, profile, web identity, container and
-    /// instance roles, single sign-on). Nothing is sent to the store yet.
+    /// (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `endpoint_url` of the profile), region (`AWS_REGION`,
+    /// `AWS_DEFAULT_REGION`, profile, instance; with an endpoint us-east-1 if there is none), credentials
+    /// (keys, profile, web identity, container and instance roles, single sign-on). Nothing is sent to
+    /// the store yet.
     ///
     /// Errors: [`Code::BadRequest`] for a URL or a setting that is wrong or missing,
     /// [`Code::StoreUnavailable`] for a folder that cannot be made or credentials that cannot be had.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::{
-    array::{Array, RecordBatch, UInt32Array},
+    array::{RecordBatch, UInt32Array},
     compute::take_record_batch,
 };
 

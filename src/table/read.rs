@@ -161,7 +161,7 @@ impl ObjectReader {
         if let Some(names) = self.columns.clone() {
             self.fetch_row_group(ranges, &names).await?;
         }
-        let mut found: Vec<Option<Bytes>> = ranges.iter().map(|range| self.from_memory(range)).collect();
+        let mut found: Vec<Option<Bytes>> = ranges.iter().map(|range| self.in_memory(range)).collect();
         let absent: Vec<Range<u64>> =
             ranges.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(range, _)| range.clone()).collect();
         if !absent.is_empty() {
@@ -176,7 +176,7 @@ impl ObjectReader {
 
     /// Fetches the hinted columns of the row group that the ranges begin in, unless it was.
     async fn fetch_row_group(&mut self, ranges: &[Range<u64>], names: &[String]) -> Result<()> {
-        let Some(first) = ranges.iter().find(|range| self.from_memory(range).is_none()) else { return Ok(()) };
+        let Some(first) = ranges.iter().find(|range| self.in_memory(range).is_none()) else { return Ok(()) };
         let metadata = self.metadata().await?;
         let chunk_of = |chunk: &parquet::file::metadata::ColumnChunkMetaData| {
             let (start, length) = chunk.byte_range();
@@ -200,7 +200,7 @@ impl ObjectReader {
         Ok(())
     }
 
-    fn from_memory(&self, range: &Range<u64>) -> Option<Bytes> {
+    fn in_memory(&self, range: &Range<u64>) -> Option<Bytes> {
         let chunks = &self.fetched.as_ref()?.chunks;
         let (chunk, bytes) = chunks.iter().find(|(chunk, _)| chunk.start <= range.start && range.end <= chunk.end)?;
         let start = usize::try_from(range.start - chunk.start).ok()?;

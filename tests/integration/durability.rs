@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::server::{EAGER_FLUSH, Server, Target, write_to};
+use crate::server::{EAGER_FLUSH, NO_MAINTENANCE, Server, Target, write_to};
 
 const WRITERS: usize = 4;
 const KILLS: usize = 6;
@@ -143,5 +143,30 @@ async fn a_stop_under_load_is_clean() {
     target.check();
     let server = Server::start(&target, EAGER_FLUSH).await;
     verify(&server, &load.points.lock().expect("no panic").clone()).await;
+    server.terminate().await;
+}
+
+/// Nothing can be stored and nothing read where the store was: 503, come again, and when it is back
+/// everything goes on without a restart.
+#[tokio::test]
+async fn a_store_out_of_reach_is_503_until_it_is_back() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (here, away) = (folder.path().join("store"), folder.path().join("away"));
+    let server = Server::start(&Target::folder(&here), NO_MAINTENANCE).await;
+    server.write("public", "m v=1i 1").await;
+    std::fs::rename(&here, &away).expect("moved away");
+    std::fs::write(&here, "a file where the folder was").expect("written");
+    let read = server.sql("public", "select * from m", "text/csv").await;
+    let write = write_to(&server.address, "public", "m v=2i 2").await.expect("an answer");
+    for response in [read, write] {
+        assert_eq!(response.status, 503, "{}", response.text());
+        assert!(response.header("retry-after").is_some());
+        assert_eq!(response.header("content-type"), Some("application/json"));
+    }
+    std::fs::remove_file(&here).expect("removed");
+    std::fs::rename(&away, &here).expect("moved back");
+    assert_eq!(server.number("public", "select count(*) as n from m").await, 1);
+    server.write("public", "m v=2i 2").await;
+    assert_eq!(server.number("public", "select sum(v) as n from m").await, 3);
     server.terminate().await;
 }

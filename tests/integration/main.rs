@@ -8,6 +8,7 @@
 //! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
+//! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `architecture` | rooms import only from lower floors |
 //!
@@ -21,6 +22,7 @@ mod open_at_rest;
 mod oracle;
 mod processes;
 mod results;
+mod retention;
 mod server;
 mod sql;
 mod wire;

@@ -11,9 +11,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use siltdb::engine::{Database, Duties, Engine, EngineOptions, User};
+use siltdb::engine::{Database, Duties, Engine, EngineOptions};
 use siltdb::model::clock::{ManualClock, SharedClock};
-use siltdb::model::{Precision, TenantId, time::WritePrecision};
+use siltdb::model::{DatabaseOptions, Precision, time::WritePrecision};
 use siltdb::parse;
 use siltdb::query::{Output, Queries, Session};
 use siltdb::store::{Meter, Store};
@@ -117,50 +117,56 @@ impl Point {
     }
 }
 
-/// A database in memory with everything that runs on it.
-struct World {
-    engine: Engine,
+/// A database in memory with everything that runs on it, on a clock that is set by hand.
+pub struct World {
+    pub engine: Engine,
+    pub clock: Arc<ManualClock>,
     queries: Queries,
     session: Session,
     database: Database,
-    tenant: TenantId,
 }
 
 impl World {
-    async fn new(seed: u64) -> World {
-        let clock: SharedClock = Arc::new(ManualClock::new(1_700_000_000_000_000_000, seed));
-        let engine = Engine::open(Store::memory(), clock, EngineOptions::default()).await.expect("an engine");
-        let user: User = engine.authenticate("root", "").await.expect("root");
+    /// A world at a time (nanoseconds since 1970) with a database of its own.
+    pub async fn with_database(now: i64, seed: u64, options: DatabaseOptions) -> World {
+        let clock = Arc::new(ManualClock::new(now, seed));
+        let shared: SharedClock = clock.clone();
+        let engine = Engine::open(Store::memory(), shared, EngineOptions::default()).await.expect("an engine");
+        let user = engine.authenticate("root", "").await.expect("root");
         let tenant = engine.tenant(&user, "cnosdb").await.expect("the first tenant");
-        let database = engine.database(tenant, "public").await.expect("the first database");
+        engine.create_database(tenant, "world", options, false).await.expect("created");
+        let database = engine.database(tenant, "world").await.expect("the database");
         let queries = Queries::new(engine.clone()).expect("queries");
         let session = Session {
             user,
             tenant,
             tenant_name: "cnosdb".to_owned(),
-            database: "public".to_owned(),
+            database: "world".to_owned(),
             target_partitions: Some(3),
         };
-        World { engine, queries, session, database, tenant }
+        World { engine, clock, queries, session, database }
     }
 
-    async fn write(&self, lines: &str) {
+    pub async fn try_write(&self, lines: &str) -> siltdb::model::Result<()> {
         let options = parse::Options {
             write_precision: WritePrecision::Nanosecond,
             database_precision: Precision::Nanosecond,
-            now: 0,
+            now: self.engine.clock().now(),
             limits: self.engine.limits(),
         };
-        let points =
-            parse::line_protocol(lines.as_bytes(), &options).unwrap_or_else(|error| panic!("{error}\n{lines}"));
-        self.engine.write(&self.database, points, &Arc::new(Meter::default())).await.expect("acknowledged");
+        let points = parse::line_protocol(lines.as_bytes(), &options)?;
+        self.engine.write(&self.database, points, &Arc::new(Meter::default())).await.map(|_| ())
     }
 
-    async fn maintain(&self, duties: Duties) {
+    pub async fn write(&self, lines: &str) {
+        self.try_write(lines).await.unwrap_or_else(|error| panic!("{error}\n{lines}"));
+    }
+
+    pub async fn maintain(&self, duties: Duties) {
         self.engine.maintain(duties).await.expect("maintained");
     }
 
-    async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+    pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         let output = self.queries.run(self.session.clone(), sql, &Arc::new(Meter::default())).await;
         let Output::Rows { batches, .. } = output.unwrap_or_else(|error| panic!("{sql}: {error}")) else {
             panic!("{sql}: no rows");
@@ -186,7 +192,7 @@ fn any_history_has_the_answers_of_the_model() {
 }
 
 async fn replay(steps: &[Step], seed: u64) {
-    let world = World::new(seed).await;
+    let world = World::with_database(1_700_000_000_000_000_000, seed, DatabaseOptions::default()).await;
     // Every column is known from the start, so that every query below can be planned.
     let first = Point {
         host: Some("first"),
@@ -213,7 +219,6 @@ async fn replay(steps: &[Step], seed: u64) {
     }
     let report = world.engine.check().await.expect("checked");
     assert!(report.is_clean(), "{report}");
-    assert_eq!(world.engine.database_names(world.tenant).await.expect("names"), ["public"]);
 }
 
 fn text_of<T: ToString>(value: Option<T>) -> String {
@@ -229,7 +234,7 @@ fn number(value: i64) -> Vec<Vec<String>> {
 }
 
 async fn verify(world: &World, model: &BTreeMap<Key, Fields>) {
-    let doubled = |fields: &Fields| text_of(fields.float.map(|value| i64::from(value)));
+    let doubled = |fields: &Fields| text_of(fields.float.map(i64::from));
     let all: Vec<Vec<String>> = model
         .iter()
         .map(|((host, zone, time), fields)| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::oracle::*;
 use crate::engine::{Duties, Engine, EngineOptions};
 use crate::model::clock::{Clock, ManualClock};
-use crate::store::{RandomFaults, Store};
+use crate::store::{Store, fault::RandomFaults};
 
 /// Histories run by the test; each takes some tens of milliseconds.
 const SEEDS: u64 = 24;

@@ -76,7 +76,7 @@ async fn a_conflict_refuses_the_whole_request() {
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 10").await.unwrap();
-    let error = write(&engine, &database, "t,host=b v=2 20\nu x=1 1\nt,host=b v=3i 30").await.unwrap_err();
+    let error = write(&engine, &database, "u x=1 1\nt,host=b v=3i 30").await.unwrap_err();
     assert_eq!(error.code, Code::TypeConflict);
     let error = write(&engine, &database, "u x=1 1\nt v=1,host=5 30").await.unwrap_err();
     assert_eq!(error.code, Code::TypeConflict);

@@ -133,7 +133,7 @@ pub(super) fn digits(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize
     loop {
         let word = eight_bytes(bytes, at) ^ 0x3030_3030_3030_3030;
         // A byte above 9 sets its high bit; no byte's sum carries into the next.
-        let others = ((word & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676 | word) & 0x8080_8080_8080_8080;
+        let others = (((word & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
         if others == 0 {
             value = value.wrapping_mul(100_000_000).wrapping_add(eight_digits(word));
             at += 8;

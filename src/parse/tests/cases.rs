@@ -10,26 +10,22 @@ const GOOD: &[(&str, &[&str])] = &[
     ("m f=1 7", &["m{} f=1.0 @7"]),
     ("m f=1", &["m{} f=1.0 @1234567890"]),
     ("m,t=a f=1 -7\n", &["m{t=\"a\"} f=1.0 @-7"]),
-    ("m f=1 9223372036854775807\nm f=1 -9223372036854775808", &[
-        "m{} f=1.0 @9223372036854775807",
-        "m{} f=1.0 @-9223372036854775808",
-    ]),
+    (
+        "m f=1 9223372036854775807\nm f=1 -9223372036854775808",
+        &["m{} f=1.0 @9223372036854775807", "m{} f=1.0 @-9223372036854775808"],
+    ),
     ("m f=1 00000000000000000000012", &["m{} f=1.0 @12"]),
     // blanks and ends of lines
     ("  \tm,t=a   f=1 \t  7 \t ", &["m{t=\"a\"} f=1.0 @7"]),
     ("m f=1  ", &["m{} f=1.0 @1234567890"]),
-    ("m f=1 1\rm f=2 2\r\nm f=3 3\n\n\rm f=4 4", &[
-        "m{} f=1.0 @1",
-        "m{} f=2.0 @2",
-        "m{} f=3.0 @3",
-        "m{} f=4.0 @4",
-    ]),
+    ("m f=1 1\rm f=2 2\r\nm f=3 3\n\n\rm f=4 4", &["m{} f=1.0 @1", "m{} f=2.0 @2", "m{} f=3.0 @3", "m{} f=4.0 @4"]),
     ("#c \"\\\n m f=1 1\n  # c\rm f=2 2", &["m{} f=1.0 @1", "m{} f=2.0 @2"]),
     // names
     (r"a\,b\ c\=d\e\\f f=1 1", &[r"a,b c\=d\e\\f{} f=1.0 @1"]),
-    (r"m,a\,b\ c\=d\e=C:\temp\x,u=\\server\\share f=1 1", &[
-        r#"m{a,b c=d\e="C:\\temp\\x",u="\\\\server\\\\share"} f=1.0 @1"#,
-    ]),
+    (
+        r"m,a\,b\ c\=d\e=C:\temp\x,u=\\server\\share f=1 1",
+        &[r#"m{a,b c=d\e="C:\\temp\\x",u="\\\\server\\\\share"} f=1.0 @1"#],
+    ),
     (r"m,t=a\\,b f=1 1", &[r#"m{t="a\\,b"} f=1.0 @1"#]),
     (r"m,t=a\=\,\  f\ \=\,=1 1", &[r#"m{t="a=, "} f =,=1.0 @1"#]),
     ("a=b,\"q\"=\"x\" \"f\"=1 1", &["a=b{\"q\"=\"\\\"x\\\"\"} \"f\"=1.0 @1"]),
@@ -37,47 +33,52 @@ const GOOD: &[(&str, &[&str])] = &[
     ("m\t,t=\t f\t=1 1", &["m\t{t=\"\\t\"} f\t=1.0 @1"]),
     // tags
     ("m,t= f=1 1\nm f=1 1", &["m{t=\"\"} f=1.0 @1", "m{} f=1.0 @1"]),
-    ("m,b=2,a=1 f=1 1\nm,a=3 f=1 2\nm,c=4,a=1,b=2 f=1 3", &[
-        "m{a=\"1\",b=\"2\"} f=1.0 @1",
-        "m{a=\"3\"} f=1.0 @2",
-        "m{a=\"1\",b=\"2\",c=\"4\"} f=1.0 @3",
-    ]),
+    (
+        "m,b=2,a=1 f=1 1\nm,a=3 f=1 2\nm,c=4,a=1,b=2 f=1 3",
+        &["m{a=\"1\",b=\"2\"} f=1.0 @1", "m{a=\"3\"} f=1.0 @2", "m{a=\"1\",b=\"2\",c=\"4\"} f=1.0 @3"],
+    ),
     // the first of equals
     ("m,t=a,t=b f=1,f=2,f=3i 1\nm,t=a,t=b f=2,f=1 2", &["m{t=\"a\"} f=1.0 @1", "m{t=\"a\"} f=2.0 @2"]),
     // types
-    ("m a=1,b=1.5,c=1e3,d=-1,e=.5,f=1.,g=-1.5E-3,h=+2 1", &[
-        "m{} a=1.0 b=1.5 c=1000.0 d=-1.0 e=0.5 f=1.0 g=-0.0015 h=2.0 @1",
-    ]),
-    ("m a=-0,b=0e999,c=1e-400,d=1.7976931348623157e308,e=5e-324,f=00000000000000000000001.5 1", &[
-        "m{} a=-0.0 b=0.0 c=0.0 d=1.7976931348623157e308 e=5e-324 f=1.5 @1",
-    ]),
-    ("m a=9007199254740993,b=0.1234567890123456789,c=123456789012345678901234567890 1", &[
-        "m{} a=9007199254740992.0 b=0.12345678901234568 c=1.2345678901234568e29 @1",
-    ]),
-    ("m a=1i,b=-1i,c=9223372036854775807i,d=-9223372036854775808i,e=+00000000000000000000001i 1", &[
-        "m{} a=1i b=-1i c=9223372036854775807i d=-9223372036854775808i e=1i @1",
-    ]),
-    ("m a=0u,b=18446744073709551615u,c=00000000000000000000001u 1", &[
-        "m{} a=0u b=18446744073709551615u c=1u @1",
-    ]),
-    ("m a=t,b=T,c=true,d=True,e=TRUE,f=f,g=F,h=false,i=False,j=FALSE 1", &[
-        "m{} a=true b=true c=true d=true e=true f=false g=false h=false i=false j=false @1",
-    ]),
-    ("m a=\"\",b=\"x, y=\nz\r #\",c=\"\\\"\\\\\\n\\\",d=\\\\\" 1\nm a=\"b\" 2", &[
-        "m{} a=\"\" b=\"x, y=\\nz\\r #\" c=\"\\\"\\\\\\\\n\\\",d=\\\\\" @1",
-        "m{} a=\"b\" @2",
-    ]),
+    (
+        "m a=1,b=1.5,c=1e3,d=-1,e=.5,f=1.,g=-1.5E-3,h=+2 1",
+        &["m{} a=1.0 b=1.5 c=1000.0 d=-1.0 e=0.5 f=1.0 g=-0.0015 h=2.0 @1"],
+    ),
+    (
+        "m a=-0,b=0e999,c=1e-400,d=1.7976931348623157e308,e=5e-324,f=00000000000000000000001.5 1",
+        &["m{} a=-0.0 b=0.0 c=0.0 d=1.7976931348623157e308 e=5e-324 f=1.5 @1"],
+    ),
+    (
+        "m a=9007199254740993,b=0.1234567890123456789,c=123456789012345678901234567890 1",
+        &["m{} a=9007199254740992.0 b=0.12345678901234568 c=1.2345678901234568e29 @1"],
+    ),
+    (
+        "m a=1i,b=-1i,c=9223372036854775807i,d=-9223372036854775808i,e=+00000000000000000000001i 1",
+        &["m{} a=1i b=-1i c=9223372036854775807i d=-9223372036854775808i e=1i @1"],
+    ),
+    ("m a=0u,b=18446744073709551615u,c=00000000000000000000001u 1", &["m{} a=0u b=18446744073709551615u c=1u @1"]),
+    (
+        "m a=t,b=T,c=true,d=True,e=TRUE,f=f,g=F,h=false,i=False,j=FALSE 1",
+        &["m{} a=true b=true c=true d=true e=true f=false g=false h=false i=false j=false @1"],
+    ),
+    (
+        "m a=\"\",b=\"x, y=\nz\r #\",c=\"\\\"\\\\\\n\\\",d=\\\\\" 1\nm a=\"b\" 2",
+        &["m{} a=\"\" b=\"x, y=\\nz\\r #\" c=\"\\\"\\\\\\\\n\\\",d=\\\\\" @1", "m{} a=\"b\" @2"],
+    ),
     // tables in order of first appearance
     ("b f=1 1\na f=1i 2\nb f=3 3", &["b{} f=1.0 @1", "b{} f=3.0 @3", "a{} f=1i @2"]),
     // columns that come late, stay away, come back
-    ("m a=1i 1\nm b=t 2\nm c=\"x\" 3\nm a=2i,d=1u 4\nm,t=x c=\"y\",b=f 5\nm a=3i 6", &[
-        "m{} a=1i @1",
-        "m{} b=true @2",
-        "m{} c=\"x\" @3",
-        "m{} a=2i d=1u @4",
-        "m{t=\"x\"} b=false c=\"y\" @5",
-        "m{} a=3i @6",
-    ]),
+    (
+        "m a=1i 1\nm b=t 2\nm c=\"x\" 3\nm a=2i,d=1u 4\nm,t=x c=\"y\",b=f 5\nm a=3i 6",
+        &[
+            "m{} a=1i @1",
+            "m{} b=true @2",
+            "m{} c=\"x\" @3",
+            "m{} a=2i d=1u @4",
+            "m{t=\"x\"} b=false c=\"y\" @5",
+            "m{} a=3i @6",
+        ],
+    ),
 ];
 
 #[test]
@@ -136,9 +137,18 @@ const BAD: &[(&str, &str)] = &[
     ("m f=nan", "line 1, column 5: NaN and infinities are not supported as field values: 'nan'"),
     ("m f=-Infinity 1", "line 1, column 5: NaN and infinities are not supported as field values: '-Infinity'"),
     ("m f=1e999", "line 1, column 5: the number does not fit in DOUBLE: '1e999'"),
-    ("m f=9223372036854775808i", "line 1, column 5: the number does not fit in BIGINT (-2^63 to 2^63 - 1): '9223372036854775808i'"),
-    ("m f=-9223372036854775809i", "line 1, column 5: the number does not fit in BIGINT (-2^63 to 2^63 - 1): '-9223372036854775809i'"),
-    ("m f=18446744073709551616u", "line 1, column 5: the number does not fit in BIGINT UNSIGNED (0 to 2^64 - 1): '18446744073709551616u'"),
+    (
+        "m f=9223372036854775808i",
+        "line 1, column 5: the number does not fit in BIGINT (-2^63 to 2^63 - 1): '9223372036854775808i'",
+    ),
+    (
+        "m f=-9223372036854775809i",
+        "line 1, column 5: the number does not fit in BIGINT (-2^63 to 2^63 - 1): '-9223372036854775809i'",
+    ),
+    (
+        "m f=18446744073709551616u",
+        "line 1, column 5: the number does not fit in BIGINT UNSIGNED (0 to 2^64 - 1): '18446744073709551616u'",
+    ),
     ("m f=-1u", "line 1, column 5: an unsigned integer has no '-': '-1u'"),
     ("m f=1 x", "line 1, column 7: a timestamp is a whole number: 'x'"),
     ("m f=1 12x", "line 1, column 7: a timestamp is a whole number: '12x'"),
@@ -171,9 +181,18 @@ fn bad_bodies() {
 #[test]
 fn type_conflicts() {
     let cases = [
-        ("m f=1i 1\n\nm f=1.0 2", "line 3, column 3: Column 'f' of table 'm' type error, found DOUBLE expected BIGINT: 'f=1.0'"),
-        ("m f=\"x\"\nm f=1u", "line 2, column 3: Column 'f' of table 'm' type error, found BIGINT UNSIGNED expected STRING: 'f=1u'"),
-        ("m f=t\nm f=\"x\"", "line 2, column 3: Column 'f' of table 'm' type error, found STRING expected BOOLEAN: 'f=\"x\"'"),
+        (
+            "m f=1i 1\n\nm f=1.0 2",
+            "line 3, column 3: Column 'f' of table 'm' type error, found DOUBLE expected BIGINT: 'f=1.0'",
+        ),
+        (
+            "m f=\"x\"\nm f=1u",
+            "line 2, column 3: Column 'f' of table 'm' type error, found BIGINT UNSIGNED expected STRING: 'f=1u'",
+        ),
+        (
+            "m f=t\nm f=\"x\"",
+            "line 2, column 3: Column 'f' of table 'm' type error, found STRING expected BOOLEAN: 'f=\"x\"'",
+        ),
         ("m,a=x f=1\nm a=1", "line 2, column 3: Column 'a' of table 'm' type error, found DOUBLE expected TAG: 'a=1'"),
         ("m f=1\nm,f=x g=1", "line 2, column 3: Column 'f' of table 'm' type error, found TAG expected DOUBLE: 'f=x'"),
         ("m,a=x a=1", "line 1, column 7: Column 'a' of table 'm' type error, found DOUBLE expected TAG: 'a=1'"),
@@ -204,9 +223,21 @@ fn timestamps_are_converted() {
 fn timestamps_that_do_not_fit() {
     let limits = Limits::default();
     let cases = [
-        (WritePrecision::Nanosecond, "9223372036854775808", "the timestamp does not fit in 64 bits: '9223372036854775808'"),
-        (WritePrecision::Nanosecond, "-99999999999999999999999", "the timestamp does not fit in 64 bits: '-99999999999999999999999'"),
-        (WritePrecision::Second, "9223372037", "the timestamp does not fit in the precision of the database: '9223372037'"),
+        (
+            WritePrecision::Nanosecond,
+            "9223372036854775808",
+            "the timestamp does not fit in 64 bits: '9223372036854775808'",
+        ),
+        (
+            WritePrecision::Nanosecond,
+            "-99999999999999999999999",
+            "the timestamp does not fit in 64 bits: '-99999999999999999999999'",
+        ),
+        (
+            WritePrecision::Second,
+            "9223372037",
+            "the timestamp does not fit in the precision of the database: '9223372037'",
+        ),
     ];
     for (write, timestamp, expected) in cases {
         let body = format!("m f=1 1\nm f=1 {timestamp} ");
@@ -240,7 +271,10 @@ fn each_limit_has_its_error() {
         ("m,a=1,b=2,c=3 f=1", "line 1, column 11: the line has more than 2 tags: 'c=3'"),
         ("m,a=1,a=2,a=3 f=1", "line 1, column 11: the line has more than 2 tags: 'a=3'"),
         ("m a=1,b=2,c=3", "line 1, column 11: the line has more than 2 fields: 'c=3'"),
-        ("m a=1,b=2\nm c=1,d=2\nm e=1", "line 3, column 3: table 'm' has more than 5 columns, time included, in this body: 'e=1'"),
+        (
+            "m a=1,b=2\nm c=1,d=2\nm e=1",
+            "line 3, column 3: table 'm' has more than 5 columns, time included, in this body: 'e=1'",
+        ),
         ("a f=1\nb f=1\na f=1\nc f=1", "line 4, column 1: the body has more than 2 tables: 'c'"),
     ];
     for (body, expected) in cases {

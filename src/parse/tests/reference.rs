@@ -131,7 +131,9 @@ const DIFFERENCES: &[Difference] = &[
         name: "form of a number",
         reason: "InfluxDB 1.8 takes `.5` and `1.`, CnosDB a plus sign",
         example: "m f=.5",
-        explains: |case| case.they_refuse() && case.body.match_indices('=').any(|(at, _)| unusual(&case.body[at + 1..])),
+        explains: |case| {
+            case.they_refuse() && case.body.match_indices('=').any(|(at, _)| unusual(&case.body[at + 1..]))
+        },
     },
     Difference {
         name: "spaces after the fields",
@@ -212,8 +214,11 @@ fn every_difference_is_real() {
 
 /// What lines are made of, the telling pieces more often than the rare ones.
 fn pieces() -> impl Strategy<Value = String> {
-    let common = vec!["m", ",", ",", " ", " ", "=", "=", "t", "f", "a", "1", "2", "i", "u", "f=1", ",t=a", "m f=1", " 7"];
-    let values = vec!["1.5", "-1", "1e3", "1i", "2u", "true", "\"a\"", "\"", "FALSE", "-", ".", "e", "\n", "\n", "\\ ", "\\,", "\\="];
+    let common =
+        vec!["m", ",", ",", " ", " ", "=", "=", "t", "f", "a", "1", "2", "i", "u", "f=1", ",t=a", "m f=1", " 7"];
+    let values = vec![
+        "1.5", "-1", "1e3", "1i", "2u", "true", "\"a\"", "\"", "FALSE", "-", ".", "e", "\n", "\n", "\\ ", "\\,", "\\=",
+    ];
     let rare = vec!["\\", "#", "+", "\r", "\t", "ä", "time", "nan", "'", "\\\"", "9223372036854775808", "1e400", "\0"];
     prop_oneof![
         6 => prop::sample::select(common),

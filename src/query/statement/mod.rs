@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan, Tokenizer},
 };
 
-use crate::model::{Code, ColumnKind, DatabaseOptions, Error, Limits, Result};
+use crate::model::{Code, ColumnKind, DatabaseOptions, Error, Result, limits::Limits};
 
 use super::limits;
 use words::{expect_end, peek_word, take, take_all};

@@ -1,0 +1,88 @@
+//! The server loop on a socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+async fn start(app: App) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    let task = tokio::spawn(crate::http::serve(listener, app, stopped, Duration::from_secs(5)));
+    Server { address, stop: Some(stop), task }
+}
+
+/// Sends bytes and reads until the server closes.
+async fn talk(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut out = Vec::new();
+    stream.read_to_end(&mut out).await.unwrap();
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_when_the_server_stops() {
+    let mut server = start(app().await).await;
+    let head = format!("POST /api/v1/write HTTP/1.1\r\nhost: x\r\nauthorization: {ROOT}\r\ncontent-length: 5\r\n\r\n");
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Another connection that idles must not hold the server up.
+    let _idle = TcpStream::connect(server.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.stop.take().unwrap().send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(TcpStream::connect(server.address).await.is_err());
+    assert!(!server.task.is_finished());
+    stream.write_all(b"m f=1").await.unwrap();
+    let mut out = String::new();
+    stream.read_to_string(&mut out).await.unwrap();
+    assert!(out.starts_with("HTTP/1.1 200"), "{out}");
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn bodies_in_chunks_and_no_bodies_are_taken() {
+    let server = start(app().await).await;
+    let head = format!("POST /api/v1/write HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {ROOT}\r\n");
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n3\r\nm f\r\n2\r\n=1\r\n0\r\n\r\n");
+    assert!(talk(server.address, chunked.as_bytes()).await.starts_with("HTTP/1.1 200"));
+    let without = format!("{head}\r\n");
+    assert!(talk(server.address, without.as_bytes()).await.starts_with("HTTP/1.1 200"));
+}
+
+/// A client that sends all before it reads must still see why it was refused.
+#[tokio::test]
+async fn the_sender_of_a_body_too_large_sees_the_answer() {
+    let limits = Limits { write_body_bytes: 1_000, ..Limits::default() };
+    let server = start(app_with(limits, HttpOptions::default()).await).await;
+    let mut bytes = b"POST /api/v1/write HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 30000000\r\n\r\n".to_vec();
+    bytes.resize(bytes.len() + 30_000_000, b'#');
+    let answer = talk(server.address, &bytes).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("{\"error_code\":\"000000\",\"error_message\":\"the body is larger"));
+}
+
+#[tokio::test]
+async fn oversized_heads_are_refused() {
+    let server = start(app().await).await;
+    let head = format!("GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(40_000));
+    let answer = talk(server.address, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("error_message"), "{answer}");
+    let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", "a: b\r\n".repeat(200));
+    assert!(talk(server.address, head.as_bytes()).await.starts_with("HTTP/1.1 431"));
+}
