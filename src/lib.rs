@@ -1,6 +1,8 @@
 #![doc = include_str!("README.md")]
 
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod database;
 pub mod engine;
 pub mod format;

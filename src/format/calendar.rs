@@ -71,8 +71,8 @@ pub fn push_timestamp(out: &mut Vec<u8>, ticks: i64, per_second: i64, fraction: 
     let (value, width) = match fraction {
         Fraction::Nine => (nanoseconds, 9),
         Fraction::AsNeeded if nanoseconds == 0 => return,
-        Fraction::AsNeeded if nanoseconds % 1_000_000 == 0 => (nanoseconds / 1_000_000, 3),
-        Fraction::AsNeeded if nanoseconds % 1_000 == 0 => (nanoseconds / 1_000, 6),
+        Fraction::AsNeeded if nanoseconds.is_multiple_of(1_000_000) => (nanoseconds / 1_000_000, 3),
+        Fraction::AsNeeded if nanoseconds.is_multiple_of(1_000) => (nanoseconds / 1_000, 6),
         Fraction::AsNeeded => (nanoseconds, 9),
     };
     out.push(b'.');

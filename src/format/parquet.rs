@@ -12,6 +12,8 @@ use crate::model::{Code, Error, Result};
 
 /// Rows of a row group: small, so that little is held back and an answer starts soon.
 const ROW_GROUP_ROWS: usize = 128 << 10;
+/// The same in bytes, as estimated after encoding.
+const ROW_GROUP_BYTES: usize = 8 << 20;
 const CREATED_BY: &str = concat!("siltdb ", env!("CARGO_PKG_VERSION"));
 
 /// Writes a Parquet file.
@@ -38,6 +40,9 @@ impl Encoder for Parquet {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let writer = self.writer.as_mut().ok_or_else(|| Error::internal("a batch after the end of a Parquet file"))?;
         writer.write(batch).map_err(unwritable)?;
+        if writer.in_progress_size() > ROW_GROUP_BYTES {
+            writer.flush().map_err(unwritable)?;
+        }
         // Taking finished bytes away is safe: the writer counts its offsets apart from the buffer.
         out.append(writer.inner_mut());
         Ok(())

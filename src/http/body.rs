@@ -43,7 +43,8 @@ impl Budget {
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
         self.pieces.clone().try_acquire_many_owned(pieces).map_err(|_| {
-            let message = "Memory Exhausted Retry Later: request bodies take all the memory they may, nothing was stored";
+            let message =
+                "Memory Exhausted Retry Later: request bodies take all the memory they may, nothing was stored";
             Error::new(Code::TooManyWrites, message)
         })
     }

@@ -145,18 +145,31 @@ impl App {
     }
 }
 
-/// The whole surface, with and without a slash at the end.
-const ROUTES: [(&str, fn() -> MethodRouter<App>); 4] = [
-    ("/api/v1/ping", || get(ping::ping)),
-    ("/api/v1/write", || post(write::write)),
-    ("/api/v1/sql", || post(sql::sql)),
-    ("/metrics", || get(scrape::scrape)),
+/// A path, what its methods are, and how they are served.
+type Route = (&'static str, &'static str, fn() -> MethodRouter<App>);
+
+/// The whole surface. A slash at the end of a path makes no difference.
+const ROUTES: [Route; 4] = [
+    ("/api/v1/ping", "GET, HEAD", || get(ping::ping)),
+    ("/api/v1/write", "POST", || post(write::write)),
+    ("/api/v1/sql", "POST", || post(sql::sql)),
+    ("/metrics", "GET, HEAD", || get(scrape::scrape)),
 ];
+
+/// A path without the slash at its end.
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// The methods of a known path, as `Allow` lists them.
+fn allowed_methods(path: &str) -> Option<&'static str> {
+    ROUTES.iter().find(|(known, ..)| *known == bare(path)).map(|(_, methods, _)| *methods)
+}
 
 /// The service behind every door.
 pub fn router(app: App) -> Router {
     let mut router = Router::new();
-    for (path, methods) in ROUTES {
+    for (path, _, methods) in ROUTES {
         router = router.route(path, methods()).route(&format!("{path}/"), methods());
     }
     router

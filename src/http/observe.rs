@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::App;
 use super::respond::Failure;
+use super::{App, ROUTES, bare};
 use crate::metrics::Caller;
 use crate::model::{Code, Error};
 
@@ -26,9 +26,8 @@ const HEADER_COUNT: usize = 100;
 const LOGGED_PATH_CHARACTERS: usize = 200;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Paths that have metrics of their own; all others share one label.
+/// Paths that answer even while the server stops.
 const OPEN_PATHS: [&str; 2] = ["/api/v1/ping", "/metrics"];
-const PATHS: [&str; 4] = ["/api/v1/ping", "/metrics", "/api/v1/write", "/api/v1/sql"];
 
 /// What kind of work a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +115,6 @@ fn refuse(app: &App, request: &Request) -> Option<Failure> {
     })
 }
 
-/// A path without the slash at its end.
-fn bare(path: &str) -> &str {
-    path.strip_suffix('/').unwrap_or(path)
-}
-
 /// Leaves the headers that a GET would have had.
 fn strip_body(response: &mut Response) {
     if let Some(bytes) = response.body().size_hint().exact() {
@@ -165,7 +159,7 @@ enum Ending {
 impl Line {
     fn new(app: App, request: &Request) -> Line {
         let path = request.uri().path();
-        let known = PATHS.into_iter().find(|known| *known == bare(path));
+        let known = ROUTES.iter().map(|route| route.0).find(|known| *known == bare(path));
         Line {
             facts: Facts::default(),
             method: request.method().clone(),
@@ -197,8 +191,7 @@ impl Line {
         let metrics = &self.app.inner.metrics;
         metrics.request(self.api, self.status.unwrap_or(499), known.bytes_in + self.bytes_out, took);
         let (Some(user), Some(kind)) = (&known.user, known.kind) else { return };
-        let caller =
-            Caller { tenant: &known.tenant, user, database: known.database.as_deref(), api: self.api };
+        let caller = Caller { tenant: &known.tenant, user, database: known.database.as_deref(), api: self.api };
         match kind {
             Kind::Query => metrics.query(&caller, took),
             Kind::Write => metrics.write(&caller, took),

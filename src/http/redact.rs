@@ -67,7 +67,10 @@ mod tests {
             ("create user u with password='x', comment='y'", "create user u with password='***', comment='y'"),
             ("CREATE USER u WITH hash_password  =  'x", "CREATE USER u WITH hash_password  =  '***'"),
             ("PASSWORD \"x\"", "PASSWORD '***'"),
-            ("COPY INTO 's3://b' CONNECTION = (secret_key = 'k', region = 'r')", "COPY INTO 's3://b' CONNECTION = (secret_key = '***', region = 'r')"),
+            (
+                "COPY INTO 's3://b' CONNECTION = (secret_key = 'k', region = 'r')",
+                "COPY INTO 's3://b' CONNECTION = (secret_key = '***', region = 'r')",
+            ),
             ("SELECT 'password', \"a\" FROM t -- ä", "SELECT 'password', \"a\" FROM t -- ä"),
             ("SELECT password FROM t WHERE a = 'x'", "SELECT password FROM t WHERE a = 'x'"),
             ("password", "password"),

@@ -1,11 +1,12 @@
 //! Failures on the wire.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::allowed_methods;
 use super::status::status;
 use crate::model::{Code, Error};
 use crate::store::Cost;
@@ -63,9 +64,15 @@ pub async fn not_found(uri: Uri) -> Failure {
     Error::new(Code::NotFound, format!("there is nothing at {}", uri.path())).into()
 }
 
-/// The router adds `Allow`.
-pub async fn method_not_allowed(method: Method, uri: Uri) -> Failure {
-    Error::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path())).into()
+/// A known path with another method. `Allow` is set here because the router would leave no space
+/// after its comma.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let error = Error::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path()));
+    let mut response = Failure::from(error).into_response();
+    if let Some(allowed) = allowed_methods(uri.path()) {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    response
 }
 
 /// The header that tells what an answer cost in requests to the object store and bytes.

@@ -71,7 +71,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection, from its first request to its last.
-async fn converse(stream: TcpStream, service: Router, mut stopped: watch::Receiver<bool>, _place: OwnedSemaphorePermit) {
+async fn converse(
+    stream: TcpStream,
+    service: Router,
+    mut stopped: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;

@@ -41,7 +41,12 @@ pub fn authorization(headers: &HeaderMap) -> Result<&HeaderValue> {
 /// # Errors
 /// [`Code::MalformedAuthorization`]; [`Code::AccessDenied`] for an unknown user, a wrong password
 /// and an unknown tenant alike.
-pub async fn identify(app: &App, authorization: &HeaderValue, parameters: &Parameters, facts: &Facts) -> Result<Caller> {
+pub async fn identify(
+    app: &App,
+    authorization: &HeaderValue,
+    parameters: &Parameters,
+    facts: &Facts,
+) -> Result<Caller> {
     let (name, password) = credentials(authorization)?;
     let user = app.engine().authenticate(&name, password.expose_secret()).await?;
     let tenant = app.engine().tenant(&user, &parameters.tenant).await?;
@@ -87,7 +92,9 @@ mod tests {
         let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
         assert_eq!(parse("Basic cm9vdDo="), pair("root", ""));
         assert_eq!(parse("basic cm9vdDphOmI"), pair("root", "a:b"));
-        for header in ["Bearer x", "Basic", "Basic !", "Basic cm9vdA==", "cm9vdDo=", "Basic /////w==", "Basic cm9vdDo\u{e4}"] {
+        for header in
+            ["Bearer x", "Basic", "Basic !", "Basic cm9vdA==", "cm9vdDo=", "Basic /////w==", "Basic cm9vdDo\u{e4}"]
+        {
             assert_eq!(parse(header), None, "{header}");
         }
     }

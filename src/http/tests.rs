@@ -114,7 +114,7 @@ async fn unknown_paths_and_methods() {
     let wrong = call(&app, "GET", "/api/v1/write", &[], "").await;
     assert_eq!((wrong.status, wrong.code().as_str(), wrong.header("allow")), (405, "000000", Some("POST")));
     let wrong = call(&app, "POST", "/api/v1/ping/", &[], "").await;
-    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET,HEAD")));
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD")));
     let head = call(&app, "HEAD", "/api/v1/sql", &[], "").await;
     assert_eq!((head.status, head.body.len(), head.header("allow")), (405, 0, Some("POST")));
     assert_eq!(call(&app, "OPTIONS", "/api/v1/sql", &[], "").await.status, 405);
@@ -264,12 +264,15 @@ async fn results() {
         assert!(done.header("x-siltdb-cost").is_some());
         assert_eq!(done.header("content-encoding"), None);
     }
-    for (accept, magic) in [("application/vnd.apache.parquet", b"PAR1"), ("application/vnd.apache.arrow.stream", &[0xff; 4])] {
+    for (accept, magic) in
+        [("application/vnd.apache.parquet", b"PAR1"), ("application/vnd.apache.arrow.stream", &[0xff; 4])]
+    {
         let done = sql(&app, &[("accept", accept)], "select 1 as v").await;
         assert_eq!((done.status, done.header("content-type")), (200, Some(accept)));
         assert_eq!(&done.body[..4], magic);
     }
-    let empty = sql(&app, &[("accept", "application/json"), ("accept-encoding", "gzip")], "select 1 as v where false").await;
+    let empty =
+        sql(&app, &[("accept", "application/json"), ("accept-encoding", "gzip")], "select 1 as v where false").await;
     assert_eq!((empty.status, empty.body.len(), empty.header("content-encoding")), (200, 0, None));
     for nothing in ["", " ;", "CREATE DATABASE IF NOT EXISTS public"] {
         let done = sql(&app, &[("accept", "application/json")], nothing).await;

@@ -69,7 +69,7 @@ impl<'a> Texts<'a> {
     }
 
     /// One value a row, `null` where there is none. `convert` is asked once for each value of a
-    /// dictionary, once for each run of equal neighbours otherwise.
+    /// dictionary, otherwise at least once for each run of equal neighbours.
     pub(super) fn map<T: Copy>(&self, null: T, mut convert: impl FnMut(&'a str) -> T) -> Vec<T> {
         match self {
             Texts::Dictionary(keys, values) if values.len() <= keys.len() => {
@@ -78,6 +78,20 @@ impl<'a> Texts<'a> {
                     key.and_then(|key| usize::try_from(key).ok()).and_then(|key| converted.get(key).copied())
                 };
                 keys.iter().map(|key| of_key(key).unwrap_or(null)).collect()
+            }
+            Texts::View(array) => {
+                // Equal views are equal values, and comparing them is cheap.
+                let mut previous: Option<(u128, T)> = None;
+                let rows = array.views().iter().enumerate().map(|(row, view)| match previous {
+                    _ if array.is_null(row) => null,
+                    Some((known, converted)) if known == *view => converted,
+                    _ => {
+                        let converted = convert(array.value(row));
+                        previous = Some((*view, converted));
+                        converted
+                    }
+                });
+                rows.collect()
             }
             _ => {
                 let mut previous: Option<(&str, T)> = None;

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Settings that keep a server from doing any housekeeping while a test runs.
-pub const NO_MAINTENANCE: &[&str] = &["--no-maintenance"];
+pub const NO_MAINTENANCE: &[&str] = &["--maintenance", "false"];
 /// Settings that make a server flush as often as it can.
 pub const EAGER_FLUSH: &[&str] = &["--flush-segments", "2", "--flush-age", "1s"];
 
@@ -61,7 +61,7 @@ impl Target {
 
     /// Flushes tails into data files and merges none.
     pub fn flush(&self) {
-        self.succeed("maintain", &["--only", "flush"]);
+        self.succeed("maintain", &["flush"]);
     }
 
     /// `siltdb check` finds the store clean.
@@ -218,7 +218,7 @@ pub async fn sql_on(address: &str, db: &str, text: &str, accept: &str) -> io::Re
 
 /// The address in the line that says where the server listens; port 0 is what was asked for.
 fn bound_address(log: &str) -> Option<String> {
-    log.lines().filter(|line| line.contains("listening")).find_map(|line| {
+    log.lines().filter(|line| line.contains("listens on")).find_map(|line| {
         let (_, rest) = line.split_once("127.0.0.1:")?;
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         let port: u16 = digits.parse().ok()?;

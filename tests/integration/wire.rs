@@ -26,8 +26,9 @@ struct Exchange {
     title: String,
     line: usize,
     request: Request,
-    /// Answer with this encoding is what the request's body is sent in.
+    /// Go on without the answer.
     hold: bool,
+    /// Ask until the answer is as expected.
     retry: bool,
     status: u16,
     comparison: Comparison,
@@ -40,6 +41,7 @@ struct Exchange {
 #[derive(Debug)]
 struct Conversation {
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     exchanges: Vec<Exchange>,
 }
 
@@ -64,7 +66,8 @@ async fn hold_conversation(path: &Path, differences: &mut String) {
     let text = std::fs::read_to_string(path).expect("a readable file");
     let conversation = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let store = TempDir::new().expect("a temporary folder");
-    let server = Server::start(&Target::folder(store.path()), &conversation.arguments).await;
+    let target = Target { environment: conversation.environment.clone(), ..Target::folder(store.path()) };
+    let server = Server::start(&target, &conversation.arguments).await;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut held = Vec::new();
     let mut rewritten = Vec::new();
@@ -205,13 +208,16 @@ fn through_gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn parse(text: &str) -> Result<Conversation, String> {
     let lines: Vec<&str> = text.lines().collect();
-    let mut arguments = Vec::new();
+    let (mut arguments, mut environment) = (Vec::new(), Vec::new());
     let mut exchanges = Vec::new();
     let mut at = 0;
     while at < lines.len() {
         let line = lines[at];
         if let Some(settings) = line.strip_prefix("# server:") {
             arguments.extend(settings.split_whitespace().map(str::to_owned));
+            at += 1;
+        } else if let Some((name, value)) = line.strip_prefix("# environment: ").and_then(|line| line.split_once('=')) {
+            environment.push((name.to_owned(), value.to_owned()));
             at += 1;
         } else if let Some(title) = line.strip_prefix("### ") {
             let end = (at + 1..lines.len()).find(|next| lines[*next].starts_with("### ")).unwrap_or(lines.len());
@@ -224,7 +230,7 @@ fn parse(text: &str) -> Result<Conversation, String> {
             return Err(format!("line {}: neither a comment nor an exchange", at + 1));
         }
     }
-    Ok(Conversation { arguments, exchanges })
+    Ok(Conversation { arguments, environment, exchanges })
 }
 
 fn parse_exchange(title: &str, lines: &[&str], start: usize, end: usize) -> Result<Exchange, String> {

@@ -252,7 +252,8 @@ pub fn decompress(data: &[u8], out: &mut Vec<u8>, ceiling: usize) -> Result<bool
         return Err(invalid("it does not begin as compress(1) does"));
     }
     let clears = flags & BLOCK_MODE != 0;
-    let mut strings = Strings { first_code: if clears { FIRST } else { CLEAR }, widest, known: Vec::new(), previous: None };
+    let mut strings =
+        Strings { first_code: if clears { FIRST } else { CLEAR }, widest, known: Vec::new(), previous: None };
     let mut reader = Unpacker { data: codes, group: 0, position: 0, width: NARROWEST };
     loop {
         if reader.width < widest && strings.next_code() >= 1 << reader.width {

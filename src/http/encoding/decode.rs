@@ -102,7 +102,9 @@ fn read_brotli(rest: &mut &[u8], ceiling: usize) -> std::io::Result<Option<Vec<u
 /// Whether data begins as zlib does (RFC 1950): method 8 and a header divisible by 31.
 fn has_zlib_header(body: &[u8]) -> bool {
     match body {
-        [method, flags, ..] => method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0,
+        [method, flags, ..] => {
+            method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
+        }
         _ => false,
     }
 }

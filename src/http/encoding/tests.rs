@@ -18,7 +18,8 @@ fn noise(bytes: usize) -> Vec<u8> {
 }
 
 fn inputs() -> Vec<Vec<u8>> {
-    let rows: String = (0..60_000).map(|row| format!("cpu,host=h{} load={}.5 {}\n", row % 17, row % 101, row)).collect();
+    let rows: String =
+        (0..60_000).map(|row| format!("cpu,host=h{} load={}.5 {}\n", row % 17, row % 101, row)).collect();
     let mut mixed = rows.clone().into_bytes();
     mixed.extend(noise(300_000));
     mixed.extend(rows.as_bytes());

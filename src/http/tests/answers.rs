@@ -21,8 +21,7 @@ fn answer(batches: Vec<Result<RecordBatch>>, format: Format, chunked: bool) -> A
     Answer { schema, batches: futures::stream::iter(batches).boxed(), format, coding: Coding::Identity, chunked }
 }
 
-const LIMITS: Limits =
-    Limits { buffer_bytes: 10_000, idle: Duration::from_secs(60), time: Duration::from_secs(30) };
+const LIMITS: Limits = Limits { buffer_bytes: 10_000, idle: Duration::from_secs(60), time: Duration::from_secs(30) };
 
 async fn respond(answer: Answer) -> Result<Response> {
     let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();

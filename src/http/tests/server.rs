@@ -70,7 +70,8 @@ async fn bodies_in_chunks_and_no_bodies_are_taken() {
 async fn the_sender_of_a_body_too_large_sees_the_answer() {
     let limits = Limits { write_body_bytes: 1_000, ..Limits::default() };
     let server = start(app_with(limits, HttpOptions::default()).await).await;
-    let mut bytes = b"POST /api/v1/write HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 30000000\r\n\r\n".to_vec();
+    let mut bytes =
+        b"POST /api/v1/write HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 30000000\r\n\r\n".to_vec();
     bytes.resize(bytes.len() + 30_000_000, b'#');
     let answer = talk(server.address, &bytes).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -80,7 +81,8 @@ async fn the_sender_of_a_body_too_large_sees_the_answer() {
 #[tokio::test]
 async fn oversized_heads_are_refused() {
     let server = start(app().await).await;
-    let head = format!("GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(40_000));
+    let head =
+        format!("GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(40_000));
     let answer = talk(server.address, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("error_message"), "{answer}");
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", "a: b\r\n".repeat(200));
