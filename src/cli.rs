@@ -46,8 +46,12 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(with_settings(Command::new("serve").about("Serve HTTP"), Scope::Server))
         .subcommand(
-            with_settings(Command::new("maintain").about(maintain), Scope::Everywhere)
-                .arg(Arg::new("duty").value_parser(["all", "flush", "merge"]).default_value("all").help("What to do")),
+            with_settings(Command::new("maintain").about(maintain), Scope::Everywhere).arg(
+                Arg::new("duty")
+                    .value_parser(["all", "flush", "merge", "retain", "collect"])
+                    .default_value("all")
+                    .help("What to do"),
+            ),
         )
         .subcommand(with_settings(
             Command::new("check").about("Verify a whole store; fails when anything is wrong"),
@@ -195,6 +199,8 @@ async fn maintain(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode>
     let duties = match matches.get_one::<String>("duty").map(String::as_str) {
         Some("flush") => Duties { flush: true, ..Duties::NONE },
         Some("merge") => Duties { merge: true, ..Duties::NONE },
+        Some("retain") => Duties { retain: true, ..Duties::NONE },
+        Some("collect") => Duties { collect: true, ..Duties::NONE },
         _ => Duties::ALL,
     };
     let engine = open(settings).await?;

@@ -56,8 +56,7 @@ impl State for CatalogState {
 impl CatalogState {
     /// The catalog of a new store: tenant `cnosdb` with database `public`, user `root`.
     pub fn first(public: DatabaseId) -> Self {
-        let tenant =
-            Tenant { id: TenantId(1), databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), public)]) };
+        let tenant = Tenant { id: TenantId(1), databases: BTreeMap::from([(DEFAULT_DATABASE.to_owned(), public)]) };
         let root = UserEntry { id: UserId(1), password_hash: None, admin: true };
         CatalogState {
             tenants: BTreeMap::from([(DEFAULT_TENANT.to_owned(), tenant)]),

@@ -71,9 +71,10 @@ impl Passwords {
         if hash.is_some() && self.verified.contains_key(&digest) {
             return Ok(true);
         }
-        let _place = self.queue.try_acquire().map_err(|_| {
-            Error::new(Code::LimitReached, "too many logins at the same time; try again in a moment")
-        })?;
+        let _place = self
+            .queue
+            .try_acquire()
+            .map_err(|_| Error::new(Code::LimitReached, "too many logins at the same time; try again in a moment"))?;
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::internal("the password queue is closed"))?;
         let known = hash.is_some();

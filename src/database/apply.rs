@@ -33,7 +33,11 @@ pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) 
     if broken.is_empty() {
         Ok(next)
     } else {
-        Err(Refusal::Invalid(Error::internal(format!("a {} would break the database: {}", edit.kind(), broken.join("; ")))))
+        Err(Refusal::Invalid(Error::internal(format!(
+            "a {} would break the database: {}",
+            edit.kind(),
+            broken.join("; ")
+        ))))
     }
 }
 
@@ -51,13 +55,7 @@ fn freeze(state: &DatabaseState, floor: u64, epoch: u64, segments: &[SegmentName
     Ok(DatabaseState { frozen: Some(segments.to_vec()), ..state.clone() })
 }
 
-fn flush(
-    state: &DatabaseState,
-    floor: u64,
-    consumed: &[SegmentName],
-    base: u64,
-    tables: &[FlushedTable],
-) -> Outcome {
+fn flush(state: &DatabaseState, floor: u64, consumed: &[SegmentName], base: u64, tables: &[FlushedTable]) -> Outcome {
     if state.floor != floor || state.gc_fence > base {
         return Err(Refusal::Superseded);
     }

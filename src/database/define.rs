@@ -117,7 +117,13 @@ pub(super) fn new_table(id: TableId) -> Table {
 }
 
 /// Appends one column that is not there yet.
-pub(super) fn add_column(table: &mut Table, table_name: &str, name: &str, kind: ColumnKind, limits: &Limits) -> Result<()> {
+pub(super) fn add_column(
+    table: &mut Table,
+    table_name: &str,
+    name: &str,
+    kind: ColumnKind,
+    limits: &Limits,
+) -> Result<()> {
     check_column_name(table_name, name)?;
     if table.schema.columns.len() >= limits.columns_per_table {
         return Err(Error::new(

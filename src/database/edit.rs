@@ -11,21 +11,44 @@ pub enum Edit {
     /// Close the open epoch and open the next.
     Seal,
     /// Agree on the segments of the sealed range, as listed when it was `[floor, epoch)`.
-    Freeze { floor: u64, epoch: u64, segments: Vec<SegmentName> },
+    Freeze {
+        floor: u64,
+        epoch: u64,
+        segments: Vec<SegmentName>,
+    },
     /// The first segments of the frozen list are now in data files. `base` is the version the job
     /// began from.
-    Flush { floor: u64, consumed: Vec<SegmentName>, base: u64, tables: Vec<FlushedTable> },
+    Flush {
+        floor: u64,
+        consumed: Vec<SegmentName>,
+        base: u64,
+        tables: Vec<FlushedTable>,
+    },
     /// Data files were merged into one.
-    Merge { table: TableId, inputs: Vec<String>, output: Option<Box<DataFile>>, dropped: Sum, base: u64 },
+    Merge {
+        table: TableId,
+        inputs: Vec<String>,
+        output: Option<Box<DataFile>>,
+        dropped: Sum,
+        base: u64,
+    },
     /// Create what is missing of the named tables and columns.
     Define(Vec<NewColumns>),
     /// `CREATE TABLE`: tags and fields, in order.
-    CreateTable { name: String, columns: Vec<(String, ColumnKind)> },
-    DropTable { name: String },
+    CreateTable {
+        name: String,
+        columns: Vec<(String, ColumnKind)>,
+    },
+    DropTable {
+        name: String,
+    },
     DropDatabase,
     SetOptions(DatabaseOptions),
     /// Data files whose every row is past the database's retention.
-    Expire { table: TableId, files: Vec<String> },
+    Expire {
+        table: TableId,
+        files: Vec<String>,
+    },
     /// Raise the fence to the newest version.
     Collect,
 }

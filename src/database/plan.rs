@@ -25,9 +25,7 @@ pub fn merge_jobs(state: &DatabaseState, least: usize) -> Vec<MergeJob> {
     let mut jobs = Vec::new();
     for (name, table) in &state.tables {
         let mut files: Vec<&Arc<DataFile>> = table.files.iter().filter(|file| file.size < SETTLED_BYTES).collect();
-        files.sort_by(|left, right| {
-            (&left.partition, left.order.first).cmp(&(&right.partition, right.order.first))
-        });
+        files.sort_by(|left, right| (&left.partition, left.order.first).cmp(&(&right.partition, right.order.first)));
         for partition in files.chunk_by(|left, right| left.partition == right.partition) {
             let Some(inputs) = first_run(table, partition, least.max(2)) else { continue };
             jobs.push(MergeJob {
@@ -89,10 +87,5 @@ pub fn expired_files(state: &DatabaseState, now: i64) -> Vec<(TableId, Vec<Strin
     let expired = |table: &Table| {
         table.files.iter().filter(|file| file.max_time < horizon).map(|file| file.path.clone()).collect::<Vec<_>>()
     };
-    state
-        .tables
-        .values()
-        .map(|table| (table.id, expired(table)))
-        .filter(|(_, files)| !files.is_empty())
-        .collect()
+    state.tables.values().map(|table| (table.id, expired(table))).filter(|(_, files)| !files.is_empty()).collect()
 }

@@ -73,7 +73,8 @@ fn columns_get_ids_in_cnosdbs_order_and_keep_them() {
         columns.iter().map(|column| format!("{}{}", column.name, column.id)).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(names(&state), "time0 a1 b2 z3");
-    let state = step(&state, 3, &define("t", &[("c", ColumnKind::Tag), ("a", ColumnKind::Tag), ("y", DOUBLE)])).unwrap();
+    let state =
+        step(&state, 3, &define("t", &[("c", ColumnKind::Tag), ("a", ColumnKind::Tag), ("y", DOUBLE)])).unwrap();
     assert_eq!(names(&state), "time0 a1 b2 z3 c4 y5");
     assert!(matches!(step(&state, 4, &define("t", &[("y", DOUBLE)])), Err(Refusal::Nothing)));
 }
@@ -177,10 +178,10 @@ fn lost_and_doubled_points_are_refused() {
 fn files_that_could_count_twice_are_refused() {
     let mut state = settled((0, 9), (10, 19));
     state = step(&state, 9, &Edit::Seal).unwrap();
-    state =
-        step(&state, 10, &Edit::Freeze { floor: 6, epoch: 9, segments: vec![segment(6)] }).unwrap();
+    state = step(&state, 10, &Edit::Freeze { floor: 6, epoch: 9, segments: vec![segment(6)] }).unwrap();
     // A file that claims to come from epoch 3 and overlaps file b in time.
-    let Err(Refusal::Invalid(error)) = step(&state, 11, &flush(&state, &[segment(6)], file("x", 3, (15, 16), 1))) else {
+    let Err(Refusal::Invalid(error)) = step(&state, 11, &flush(&state, &[segment(6)], file("x", 3, (15, 16), 1)))
+    else {
         panic!("accepted")
     };
     assert!(error.message.contains("count twice"), "{error}");

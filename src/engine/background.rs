@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Duties, Engine, FlushTriggers, Report, databases::OpenDatabase, databases::Tail};
+use crate::database::{DatabaseState, expired_files, merge_jobs};
+use crate::ledger::Manifest;
 
 /// How often tails known to this process are compared with the triggers; asks the store nothing.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,18 +41,36 @@ fn is_due(triggers: &FlushTriggers, tail: Tail, now: i64) -> bool {
 }
 
 async fn round(engine: &Engine) {
-    match engine.all_databases().await {
-        Ok(databases) => {
-            for open in databases {
-                match open.ledger.load(engine.store()).await {
-                    Ok(listing) => open.learn_tail(&listing),
-                    Err(error) => tracing::warn!(database = %open.id, %error, "a database could not be looked at"),
-                }
-                let due = is_due(&engine.options().flush, open.tail(), engine.clock().now());
-                tend(engine, &open, Duties { flush: due, ..Duties::ALL }).await;
-            }
+    let databases = match engine.all_databases().await {
+        Ok(databases) => databases,
+        Err(error) => {
+            tracing::warn!(%error, "the catalog could not be read for housekeeping");
+            return;
         }
-        Err(error) => tracing::warn!(%error, "the catalog could not be read for housekeeping"),
+    };
+    for open in databases {
+        match open.ledger.load(engine.store()).await {
+            Ok(listing) => {
+                open.learn_tail(&listing);
+                let duties = needed(engine, &open, &listing.manifest);
+                if duties != Duties::NONE {
+                    tend(engine, &open, duties).await;
+                }
+            }
+            Err(error) => tracing::warn!(database = %open.id, %error, "a database could not be looked at"),
+        }
+    }
+}
+
+/// What a database needs, judged without asking the store any more.
+fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseState>) -> Duties {
+    let now = engine.clock().now();
+    Duties {
+        flush: is_due(&engine.options().flush, open.tail(), now),
+        merge: !merge_jobs(&manifest.state, MERGE_FILES).is_empty(),
+        retain: !expired_files(&manifest.state, now).is_empty(),
+        // Garbage comes of commits alone. What is too young to go now has to be looked at again.
+        collect: open.collected_at() < manifest.version,
     }
 }
 

@@ -98,10 +98,9 @@ impl Engine {
                 report.rows += file.rows;
                 match stored.get(&path) {
                     None => report.problems.push(format!("{path}: table '{name}' needs it, but it is not there")),
-                    Some(size) if *size != file.size => report.problems.push(format!(
-                        "{path}: it has {size} bytes instead of the {} that were written",
-                        file.size
-                    )),
+                    Some(size) if *size != file.size => report
+                        .problems
+                        .push(format!("{path}: it has {size} bytes instead of the {} that were written", file.size)),
                     Some(_) => {
                         self.check_file(open, table, file, manifest.state.options.precision, report).await;
                     }
@@ -121,9 +120,11 @@ impl Engine {
     ) -> Result<()> {
         let state = &listing.manifest.state;
         let frozen = state.frozen.iter().flatten().copied();
-        let live = listing.segments.iter().map(|(name, _)| *name).filter(|name| {
-            name.order.epoch >= state.floor && (state.frozen.is_none() || state.sees(name.order))
-        });
+        let live = listing
+            .segments
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| name.order.epoch >= state.floor && (state.frozen.is_none() || state.sees(name.order)));
         for name in frozen.chain(live) {
             report.segments += 1;
             match self.inner.segments.get(&self.inner.store, open.root(), name).await {

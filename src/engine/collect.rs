@@ -44,6 +44,8 @@ impl Engine {
         for path in &doomed {
             self.inner.store.delete(path).await?;
         }
+        // Once the horizon has reached the newest version, all that may go has gone.
+        open.set_collected(horizon.manifest.version);
         Ok(doomed.len())
     }
 
@@ -57,7 +59,9 @@ impl Engine {
         let mut numbers = Vec::new();
         let mut oldest_needed = None;
         for entry in &log {
-            if let Some(LogName::Manifest(number)) = LogName::parse(entry.path.strip_prefix(&prefix).unwrap_or_default()) {
+            if let Some(LogName::Manifest(number)) =
+                LogName::parse(entry.path.strip_prefix(&prefix).unwrap_or_default())
+            {
                 numbers.push(number);
                 if entry.modified <= before {
                     oldest_needed = Some(number);

@@ -1,10 +1,10 @@
 //! Databases by name.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::{Engine, writer};
 use crate::catalog::{self, CatalogState};
@@ -39,8 +39,8 @@ pub(super) struct OpenDatabase {
     /// Requests accepted and not yet answered.
     pub(super) pending: Arc<AtomicUsize>,
     tail: Mutex<Tail>,
-    /// Wakes the background loop when the tail has grown.
-    pub(super) grown: Notify,
+    /// Version up to which this process has found nothing left to collect; 0 before it looked.
+    collected: AtomicU64,
     /// Flushes of this process, one at a time; others may run elsewhere.
     pub(super) flushing: tokio::sync::Mutex<()>,
 }
@@ -72,7 +72,7 @@ impl OpenDatabase {
             writer: OnceLock::new(),
             pending: Arc::default(),
             tail: Mutex::default(),
-            grown: Notify::new(),
+            collected: AtomicU64::new(0),
             flushing: tokio::sync::Mutex::new(()),
         }
     }
@@ -83,6 +83,14 @@ impl OpenDatabase {
 
     pub(super) fn pending(&self) -> usize {
         self.pending.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn collected_at(&self) -> u64 {
+        self.collected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_collected(&self, version: u64) {
+        self.collected.store(version, Ordering::Relaxed);
     }
 
     fn tail_lock(&self) -> MutexGuard<'_, Tail> {
@@ -108,13 +116,10 @@ impl OpenDatabase {
 
     /// Adds a segment that this process has written.
     pub(super) fn grow_tail(&self, clock: u64, bytes: u64) {
-        {
-            let mut tail = self.tail_lock();
-            tail.segments += 1;
-            tail.bytes += bytes;
-            tail.oldest = tail.oldest.or(Some(clock));
-        }
-        self.grown.notify_one();
+        let mut tail = self.tail_lock();
+        tail.segments += 1;
+        tail.bytes += bytes;
+        tail.oldest = tail.oldest.or(Some(clock));
     }
 
     /// Commits an edit against the newest state.

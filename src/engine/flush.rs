@@ -104,7 +104,12 @@ impl Engine {
 
     /// The first segments of the list, as many as one job takes. `None` when one is missing: then
     /// somebody else has settled it.
-    async fn fetch_prefix(&self, open: &OpenDatabase, store: &Store, frozen: &[SegmentName]) -> Result<Option<Segments>> {
+    async fn fetch_prefix(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        frozen: &[SegmentName],
+    ) -> Result<Option<Segments>> {
         let mut segments = Vec::new();
         let mut bytes = 0;
         let mut fetched = stream::iter(frozen.iter().copied())
@@ -148,14 +153,7 @@ impl Engine {
         let mut files = Vec::new();
         let mut dropped = Sum::default();
         for (partition, sources) in partitions(table, precision, &parts)? {
-            let job = FileJob {
-                name,
-                table,
-                partition,
-                base: manifest.version,
-                order: order_of(&sources),
-                precision,
-            };
+            let job = FileJob { name, table, partition, base: manifest.version, order: order_of(&sources), precision };
             let streams = sources.into_iter().map(|(_, batch)| stream::iter([Ok(batch)]).boxed()).collect();
             let (file, replaced) = self.write_merged(open, job, streams).await?;
             files.extend(file);

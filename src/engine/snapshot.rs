@@ -13,9 +13,7 @@ use super::{Database, Engine, databases::OpenDatabase};
 use crate::catalog;
 use crate::database::{DatabaseState, Edit, Table};
 use crate::ledger::{Listing, Manifest};
-use crate::model::{
-    Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema,
-};
+use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
 use crate::store::{Meter, Store, paths::SegmentName};
 use crate::wal::{Segment, SegmentTable};
 
@@ -147,8 +145,7 @@ impl Engine {
             };
             let wanted = wanted_tables(&listing.manifest.state, tables);
             let fetch = self.fetch(open, &store, segments, &wanted);
-            let (fetched, newest) =
-                futures::try_join!(fetch, open.ledger.is_newest(&store, &listing.manifest))?;
+            let (fetched, newest) = futures::try_join!(fetch, open.ledger.is_newest(&store, &listing.manifest))?;
             if let (Some(segments), true) = (fetched, newest) {
                 return Ok(Snapshot { root: open.root().to_owned(), manifest: listing.manifest, segments });
             }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray};
+use arrow::array::{
+    ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+};
 use arrow::compute::kernels::aggregate;
 use arrow::datatypes::Schema;
 
@@ -83,7 +85,6 @@ impl Engine {
         if tail.segments < limits.live_segments && tail.bytes < limits.live_segment_bytes {
             return Ok(());
         }
-        open.grown.notify_one();
         Err(Error::new(
             Code::TooManyWrites,
             format!(
@@ -166,10 +167,7 @@ fn strict(state: &DatabaseState, wanted: &[NewColumns]) -> Error {
             Code::ColumnNotFound,
             format!("Column {column} not found ({} of table '{}', strict_write is on).", kind.name(), wish.table),
         ),
-        _ => Error::new(
-            Code::TableNotFound,
-            format!("Table not found: \"{}\" (strict_write is on)", wish.table),
-        ),
+        _ => Error::new(Code::TableNotFound, format!("Table not found: \"{}\" (strict_write is on)", wish.table)),
     }
 }
 

@@ -135,7 +135,7 @@ async fn put(
     mut clock: u64,
 ) -> Result<()> {
     let mut manifest = open.ledger.current(store).await?;
-    for _ in 0..PUT_ATTEMPTS {
+    for attempt in 0..PUT_ATTEMPTS {
         dismiss_gone(&manifest, group);
         if group.is_empty() {
             return Ok(());
@@ -153,6 +153,8 @@ async fn put(
                 clock = engine.inner.hybrid.next(engine.inner.clock.now());
                 continue;
             }
+            // Proven not to be stored, and no earlier copy landed.
+            CreateOutcome::Unknown(error) if attempt == 0 && error.code == Code::StoreUnavailable => return Err(error),
             CreateOutcome::Unknown(error) => return Err(outcome_unknown(&error)),
         }
         engine.inner.totals.segments_written.fetch_add(1, Ordering::Relaxed);

@@ -5,12 +5,12 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow::util::display::lexical_to_string;
 use serde::Serialize;
 
+use super::Encoder;
 use super::calendar::{Fraction, push_date, push_timestamp};
 use super::column::{Column, Values};
-use super::{Encoder, unwritable};
+use super::number::{push_float, push_whole};
 use crate::model::{Code, Error, Result};
 
 /// Writes csv, or with a tab as separator tsv.
@@ -116,10 +116,10 @@ impl Field {
         match &self.column.values {
             Values::Null => {}
             Values::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
-            Values::Signed(values) => push_number(out, values.value(row))?,
-            Values::Unsigned(values) => push_number(out, values.value(row))?,
-            Values::Single(values) => out.extend_from_slice(lexical_to_string(values.value(row)).as_bytes()),
-            Values::Double(values) => out.extend_from_slice(lexical_to_string(values.value(row)).as_bytes()),
+            Values::Signed(values) => push_whole(out, values.value(row))?,
+            Values::Unsigned(values) => push_whole(out, values.value(row))?,
+            Values::Single(values) => push_any_float(out, f64::from(values.value(row)), values.value(row))?,
+            Values::Double(values) => push_any_float(out, values.value(row), values.value(row))?,
             Values::Text(values) => push_text(out, values.value(row), separator),
             Values::Coded { places, values } => match self.quoted.get(places[row]) {
                 Some(bytes) => out.extend_from_slice(bytes),
@@ -137,9 +137,16 @@ impl Field {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, value: impl Serialize) -> Result<()> {
-    serde_json::to_writer(out, &value)
-        .map_err(|error| unwritable(arrow::error::ArrowError::CsvError(error.to_string())))
+/// Appends a float, also one that is no number; `value` is written, `wide` is the same.
+fn push_any_float(out: &mut Vec<u8>, wide: f64, value: impl Serialize) -> Result<()> {
+    let text: &[u8] = match wide {
+        wide if wide.is_finite() => return push_float(out, wide.abs(), value),
+        wide if wide.is_nan() => b"NaN",
+        wide if wide > 0.0 => b"inf",
+        _ => b"-inf",
+    };
+    out.extend_from_slice(text);
+    Ok(())
 }
 
 /// Appends text, quoted when it holds the separator, a quote or the end of a line.

@@ -8,10 +8,10 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StructArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
-use serde::Serialize;
 
 use super::calendar::{Fraction, push_date, push_timestamp};
 use super::column::{Column, Values};
+use super::number::{push_float, push_json, push_whole};
 use super::{Encoder, unwritable};
 use crate::model::{Code, Error, Result};
 
@@ -204,8 +204,8 @@ impl Value {
         match &self.column.values {
             Values::Null => out.extend_from_slice(b"null"),
             Values::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
-            Values::Signed(values) => push_json(out, values.value(row))?,
-            Values::Unsigned(values) => push_json(out, values.value(row))?,
+            Values::Signed(values) => push_whole(out, values.value(row))?,
+            Values::Unsigned(values) => push_whole(out, values.value(row))?,
             Values::Single(values) => push_float(out, f64::from(values.value(row)).abs(), values.value(row))?,
             Values::Double(values) => push_float(out, values.value(row).abs(), values.value(row))?,
             Values::Text(values) => push_json(out, values.value(row))?,
@@ -300,22 +300,4 @@ impl Parts {
         }
         Ok(())
     }
-}
-
-/// Appends a float; a large one as `1e20`, not `1e+20`.
-fn push_float(out: &mut Vec<u8>, magnitude: f64, value: impl Serialize) -> Result<()> {
-    let start = out.len();
-    push_json(out, value)?;
-    if magnitude >= 1e15
-        && let Some(place) = out[start..].iter().position(|byte| *byte == b'+')
-    {
-        out.remove(start + place);
-    }
-    Ok(())
-}
-
-/// Appends a value in JSON's notation: text escaped, numbers in the fewest digits that keep them.
-fn push_json(out: &mut Vec<u8>, value: impl Serialize) -> Result<()> {
-    serde_json::to_writer(out, &value)
-        .map_err(|error| unwritable(arrow::error::ArrowError::JsonError(error.to_string())))
 }

@@ -14,6 +14,7 @@ mod calendar;
 mod column;
 mod csv;
 mod json;
+mod number;
 mod parquet;
 mod table;
 #[cfg(test)]

@@ -101,10 +101,7 @@ fn a_row_of_one_empty_field_is_quoted() {
 #[test]
 fn numbers() {
     let doubles = vec![1.0, 65.5, 1e300, 1e-7, -0.0, f64::INFINITY, f64::NEG_INFINITY];
-    assert_eq!(
-        one(Format::Csv, Float64Array::from(doubles.clone())),
-        "v\n1.0\n65.5\n1.0e300\n1.0e-7\n-0.0\ninf\n-inf\n"
-    );
+    assert_eq!(one(Format::Csv, Float64Array::from(doubles.clone())), "v\n1.0\n65.5\n1e300\n1e-7\n-0.0\ninf\n-inf\n");
     assert_eq!(
         one(Format::Json, Float64Array::from(doubles)),
         "[{\"v\":1.0},{\"v\":65.5},{\"v\":1e300},{\"v\":1e-7},{\"v\":-0.0},{},{}]"

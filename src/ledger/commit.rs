@@ -90,6 +90,7 @@ impl<S: State> Ledger<S> {
         match store.create(&paths::manifest(self.root(), next.version), bytes.clone()).await {
             CreateOutcome::Created => {}
             CreateOutcome::Taken(_) => return Ok(false),
+            CreateOutcome::Unknown(error) if error.code == Code::StoreUnavailable => return Err(error),
             CreateOutcome::Unknown(error) => {
                 return Err(Error::new(
                     Code::OutcomeUnknown,

@@ -159,7 +159,7 @@ impl Request {
     async fn database(&self, name: &str) -> Result<Database> {
         self.engine().database(self.session.tenant, name).await.map_err(|error| match error.code {
             Code::DatabaseNotFound => {
-                Error::new(Code::DatabaseNotFoundInQuery, format!("Database {name:?} not found."))
+                Error::new(Code::DatabaseNotFoundInQuery, format!("Database {name} not found."))
             }
             _ => error,
         })

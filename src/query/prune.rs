@@ -15,7 +15,7 @@ use datafusion::{
         stats::Precision as Certainty,
     },
     physical_expr::PhysicalExpr,
-    physical_optimizer::pruning::PruningPredicate,
+    physical_optimizer::pruning::PruningPredicateBuilder,
 };
 
 use crate::model::{Column, ColumnId, ColumnKind, DataFile, Precision, TableSchema};
@@ -35,7 +35,7 @@ pub(super) fn may_match(
     precision: Precision,
     known: &[Known<'_>],
 ) -> Result<Vec<bool>> {
-    let pruning = PruningPredicate::try_new(predicate.clone(), query_schema.clone())?;
+    let pruning = PruningPredicateBuilder::new().with_file_schema(query_schema.clone()).try_build(predicate.clone())?;
     if pruning.always_true() || known.is_empty() {
         return Ok(vec![true; known.len()]);
     }

@@ -159,7 +159,10 @@ fn time_range(batch: &RecordBatch, time: usize) -> Result<(i64, i64)> {
 /// A time column as plain ticks.
 fn ticks(batch: &RecordBatch, time: usize) -> Result<arrow::array::Int64Array> {
     let column = batch.column(time);
-    if !matches!(column.data_type(), DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond | TimeUnit::Millisecond, None)) {
+    if !matches!(
+        column.data_type(),
+        DataType::Timestamp(TimeUnit::Nanosecond | TimeUnit::Microsecond | TimeUnit::Millisecond, None)
+    ) {
         return Err(Error::internal(format!("time is {} instead of a timestamp", column.data_type())));
     }
     Ok(cast(column, &DataType::Int64)?.as_primitive::<arrow::datatypes::Int64Type>().clone())

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use siltdb::engine::{Database, Duties, Engine, EngineOptions};
 use siltdb::model::clock::{ManualClock, SharedClock};
 use siltdb::model::{DatabaseOptions, Precision, time::WritePrecision};
@@ -166,13 +166,15 @@ impl World {
         self.engine.maintain(duties).await.expect("maintained");
     }
 
+    pub async fn try_rows(&self, sql: &str) -> siltdb::model::Result<Vec<Vec<String>>> {
+        let output = self.queries.run(self.session.clone(), sql, &Arc::new(Meter::default())).await?;
+        let Output::Rows { batches, .. } = output else { return Ok(Vec::new()) };
+        let batches: Vec<RecordBatch> = batches.try_collect().await?;
+        Ok(batches.iter().flat_map(texts).collect())
+    }
+
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
-        let output = self.queries.run(self.session.clone(), sql, &Arc::new(Meter::default())).await;
-        let Output::Rows { batches, .. } = output.unwrap_or_else(|error| panic!("{sql}: {error}")) else {
-            panic!("{sql}: no rows");
-        };
-        let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        batches.iter().flat_map(texts).collect()
+        self.try_rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 }
 
@@ -183,15 +185,15 @@ fn any_history_has_the_answers_of_the_model() {
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     let mut runner = TestRunner::new(config);
     let outcome = runner.run(&(history(), any::<u64>()), |(steps, seed)| {
-        runtime.block_on(replay(&steps, seed));
-        Ok(())
+        runtime.block_on(replay(&steps, seed)).map_err(TestCaseError::fail)
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
 }
 
-async fn replay(steps: &[Step], seed: u64) {
+/// Plays a history and compares after every step; says what is different.
+async fn replay(steps: &[Step], seed: u64) -> Result<(), String> {
     let world = World::with_database(1_700_000_000_000_000_000, seed, DatabaseOptions::default()).await;
     // Every column is known from the start, so that every query below can be planned.
     let first = Point {
@@ -206,7 +208,7 @@ async fn replay(steps: &[Step], seed: u64) {
     let mut model = BTreeMap::new();
     first.merge_into(&mut model);
     world.write(&first.line()).await;
-    for step in steps {
+    for (number, step) in steps.iter().enumerate() {
         match step {
             Step::Write(points) => {
                 world.write(&points.iter().map(Point::line).collect::<String>()).await;
@@ -215,10 +217,16 @@ async fn replay(steps: &[Step], seed: u64) {
             Step::Flush => world.maintain(Duties { flush: true, ..Duties::NONE }).await,
             Step::Settle => world.maintain(Duties::ALL).await,
         }
-        verify(&world, &model).await;
+        for (sql, expected) in answers(&model) {
+            match world.try_rows(&sql).await {
+                Ok(rows) if rows == expected => {}
+                Ok(rows) => return Err(format!("after step {number}: {sql}\n{rows:?}\ninstead of\n{expected:?}")),
+                Err(error) => return Err(format!("after step {number}: {sql}: {error}")),
+            }
+        }
     }
-    let report = world.engine.check().await.expect("checked");
-    assert!(report.is_clean(), "{report}");
+    let report = world.engine.check().await.map_err(|error| error.to_string())?;
+    if report.is_clean() { Ok(()) } else { Err(report.to_string()) }
 }
 
 fn text_of<T: ToString>(value: Option<T>) -> String {
@@ -229,42 +237,38 @@ fn text_of<T: ToString>(value: Option<T>) -> String {
     }
 }
 
-fn number(value: i64) -> Vec<Vec<String>> {
-    vec![vec![value.to_string()]]
-}
+/// Queries, and the answers that the model has to them.
+fn answers(model: &BTreeMap<Key, Fields>) -> Vec<(String, Vec<Vec<String>>)> {
+    let everything = model.iter().map(|((host, zone, time), fields)| {
+        vec![
+            text_of(*host),
+            text_of(*zone),
+            time.to_string(),
+            text_of(fields.float.map(i64::from)),
+            text_of(fields.integer),
+            text_of(fields.text),
+            text_of(fields.boolean),
+        ]
+    });
+    let all = "select host, zone, cast(time as bigint) as tick, cast(f * 2 as bigint) as doubled, i, s, b from m \
+               order by host nulls first, zone nulls first, tick";
+    let mut answers = vec![(all.to_owned(), everything.collect())];
 
-async fn verify(world: &World, model: &BTreeMap<Key, Fields>) {
-    let doubled = |fields: &Fields| text_of(fields.float.map(i64::from));
-    let all: Vec<Vec<String>> = model
-        .iter()
-        .map(|((host, zone, time), fields)| {
-            vec![
-                text_of(*host),
-                text_of(*zone),
-                time.to_string(),
-                doubled(fields),
-                text_of(fields.integer),
-                text_of(fields.text),
-                text_of(fields.boolean),
-            ]
-        })
-        .collect();
-    let sql = "select host, zone, cast(time as bigint), cast(f * 2 as bigint), i, s, b from m \
-               order by host nulls first, zone nulls first, time";
-    assert_eq!(world.rows(sql).await, all);
-
-    assert_eq!(world.rows("select count(*) from m").await, number(model.len() as i64));
-    let with_float = model.values().filter(|fields| fields.float.is_some()).count();
-    assert_eq!(world.rows("select count(f) from m").await, number(with_float as i64));
-
-    // A filter on a field has to see merged values; one on time and tags may be pushed into files.
-    let positive = model.values().filter(|fields| fields.float.is_some_and(|value| value > 0)).count();
-    assert_eq!(world.rows("select count(*) from m where f > 0").await, number(positive as i64));
-    let in_range = |key: &&Key| key.2 >= DAY && key.2 < 2 * DAY + 1 && key.0 == Some("a");
-    let sql = format!("select count(*) from m where time >= {DAY} and time < {} and host = 'a'", 2 * DAY + 1);
-    assert_eq!(world.rows(&sql).await, number(model.keys().filter(in_range).count() as i64));
-    let untagged = model.keys().filter(|key| key.1.is_none()).count();
-    assert_eq!(world.rows("select count(*) from m where zone is null").await, number(untagged as i64));
+    // Filters on fields have to see merged values; those on time and tags may be pushed into files.
+    let count = |condition: &str, holds: &dyn Fn(&Key, &Fields) -> bool| {
+        let number = model.iter().filter(|(key, fields)| holds(key, fields)).count();
+        (format!("select count(*) from m where {condition}"), vec![vec![number.to_string()]])
+    };
+    let range = format!("time >= {DAY} and time < {} and host = 'a'", 2 * DAY + 1);
+    answers.extend([
+        count("true", &|_, _| true),
+        count("f is not null", &|_, fields| fields.float.is_some()),
+        count("f > 0", &|_, fields| fields.float.is_some_and(|value| value > 0)),
+        count("b or s = 'x'", &|_, fields| fields.boolean == Some(true) || fields.text == Some("x")),
+        count("zone is null", &|key, _| key.1.is_none()),
+        count("host = ''", &|key, _| key.0 == Some("")),
+        count(&range, &|key, _| key.2 >= DAY && key.2 <= 2 * DAY && key.0 == Some("a")),
+    ]);
 
     let mut groups: BTreeMap<Option<&str>, (i64, Option<i64>)> = BTreeMap::new();
     for ((host, _, _), fields) in model {
@@ -272,17 +276,16 @@ async fn verify(world: &World, model: &BTreeMap<Key, Fields>) {
         group.0 += 1;
         group.1 = group.1.max(fields.integer);
     }
-    let grouped: Vec<Vec<String>> = groups
-        .into_iter()
-        .map(|(host, (count, largest))| vec![text_of(host), count.to_string(), text_of(largest)])
-        .collect();
+    let grouped = groups.into_iter().map(|(host, (count, most))| vec![text_of(host), count.to_string(), text_of(most)]);
     let sql = "select host, count(*), max(i) from m group by host order by host nulls first";
-    assert_eq!(world.rows(sql).await, grouped);
+    answers.push((sql.to_owned(), grouped.collect()));
 
-    let latest = model.keys().map(|key| key.2).max();
-    assert_eq!(world.rows("select cast(max(time) as bigint) from m").await, vec![vec![text_of(latest)]]);
     let mut times: Vec<i64> = model.keys().map(|key| key.2).collect();
     times.sort_unstable_by(|left, right| right.cmp(left));
-    let newest: Vec<Vec<String>> = times.into_iter().take(3).map(|time| vec![time.to_string()]).collect();
-    assert_eq!(world.rows("select cast(time as bigint) from m order by time desc limit 3").await, newest);
+    let newest = times.iter().take(3).map(|time| vec![time.to_string()]);
+    let sql = "select cast(time as bigint) as tick from m order by tick desc limit 3";
+    answers.push((sql.to_owned(), newest.collect()));
+    let ends = vec![vec![text_of(times.last()), text_of(times.first())]];
+    answers.push(("select cast(min(time) as bigint), cast(max(time) as bigint) from m".to_owned(), ends));
+    answers
 }

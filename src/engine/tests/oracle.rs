@@ -62,14 +62,8 @@ pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<Ro
 async fn rows_of(engine: &Engine, table: &TableSnapshot) -> Result<Rows> {
     let mut sources: Vec<(OrderKey, stream::BoxStream<'static, Result<RecordBatch>>)> = Vec::new();
     for file in &table.files {
-        let rows = table::read_file(
-            engine.store(),
-            engine.footers(),
-            &table.root,
-            file,
-            &table.schema,
-            table.precision,
-        );
+        let rows =
+            table::read_file(engine.store(), engine.footers(), &table.root, file, &table.schema, table.precision);
         sources.push((file.order.first, rows));
     }
     for part in &table.tail {

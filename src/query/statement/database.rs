@@ -44,7 +44,7 @@ fn parse_option(parser: &mut Parser, options: &mut DatabaseOptions) -> Result<()
         let expected = format!("a database option ({})", OPTIONS.join(", "));
         return parser.expected(&expected, token).map_err(syntax);
     }
-    parser.consume_token(&Token::Eq);
+    let _optional = parser.consume_token(&Token::Eq);
     let text = option_value(parser)?;
     match option.as_str() {
         "TTL" => options.ttl = parse_ttl(&text)?,

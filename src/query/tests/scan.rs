@@ -1,0 +1,462 @@
+//! Scans over hand-made snapshots: files and tails with duplicates, late points and missing columns,
+//! against the same points merged in a map.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::{
+    array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampNanosecondArray},
+    util::display::array_value_to_string,
+};
+use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+        SchemaProvider,
+    },
+    prelude::SessionContext,
+};
+use futures::{StreamExt, stream};
+
+use crate::{
+    engine::{TableSnapshot, TailPart, User},
+    merge::{self, Key},
+    model::{
+        Column, ColumnId, ColumnKind, DataFile, FieldType, OrderKey, OrderRange, Precision, TableId, TableSchema,
+        TenantId, UserId,
+        clock::{Clock, ManualClock},
+        limits::Limits,
+    },
+    query::{Session, context::Context, provider::SnapshotTable},
+    store::{Meter, Store},
+    table::{Footers, Target, write_file},
+};
+
+const ROOT: &str = "t/1/d/1/";
+/// Ticks of a partition.
+const PARTITION: i64 = 250;
+
+#[derive(Debug, Clone, PartialEq)]
+struct Point {
+    station: Option<&'static str>,
+    city: Option<&'static str>,
+    time: i64,
+    temperature: Option<f64>,
+    n: Option<i64>,
+    s: Option<String>,
+}
+
+type SeriesTime = (Option<&'static str>, Option<&'static str>, i64);
+
+impl Point {
+    fn key(&self) -> SeriesTime {
+        (self.station, self.city, self.time)
+    }
+
+    fn overlay(&mut self, newer: &Point) {
+        self.temperature = newer.temperature.or(self.temperature);
+        self.n = newer.n.or(self.n);
+        self.s = newer.s.clone().or(self.s.take());
+    }
+}
+
+fn schema() -> TableSchema {
+    let column = |id, name: &str, kind| Column { id: ColumnId(id), name: name.to_owned(), kind };
+    // Tags do not stand in the order of their names, and a field lies between them.
+    let mut schema = TableSchema::new();
+    schema.columns.extend([
+        column(1, "station", ColumnKind::Tag),
+        column(2, "temperature", ColumnKind::Field(FieldType::Double)),
+        column(3, "city", ColumnKind::Tag),
+        column(4, "n", ColumnKind::Field(FieldType::BigInt)),
+        column(5, "s", ColumnKind::Field(FieldType::String)),
+    ]);
+    schema
+}
+
+/// The table before its last column was added.
+fn older_schema() -> TableSchema {
+    let mut schema = schema();
+    schema.columns.pop();
+    schema
+}
+
+/// Points in the order they were written, sorted and merged.
+fn sorted(points: &[Point]) -> RecordBatch {
+    let schema = schema();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(TimestampNanosecondArray::from_iter_values(points.iter().map(|point| point.time))),
+        Arc::new(points.iter().map(|point| point.station).collect::<StringViewArray>()),
+        Arc::new(points.iter().map(|point| point.temperature).collect::<Float64Array>()),
+        Arc::new(points.iter().map(|point| point.city).collect::<StringViewArray>()),
+        Arc::new(points.iter().map(|point| point.n).collect::<Int64Array>()),
+        Arc::new(points.iter().map(|point| point.s.as_deref()).collect::<StringViewArray>()),
+    ];
+    let batch = RecordBatch::try_new(schema.query_schema(Precision::Nanosecond), columns).unwrap();
+    let ids: Vec<ColumnId> = schema.columns.iter().map(|column| column.id).collect();
+    merge::sort_points(&batch, &Key::of(&schema), &ids).unwrap().0
+}
+
+fn order(segment: usize) -> OrderKey {
+    OrderKey { epoch: segment as u64 + 1, clock: 0, writer: 0 }
+}
+
+/// A table under construction: what was written, and where it lies now.
+struct Made {
+    store: Store,
+    files: Vec<Arc<DataFile>>,
+    tail: Vec<TailPart>,
+    merged: BTreeMap<SeriesTime, Point>,
+    ttl: Option<Duration>,
+    now: i64,
+}
+
+impl Made {
+    fn new() -> Made {
+        Made {
+            store: Store::memory(),
+            files: Vec::new(),
+            tail: Vec::new(),
+            merged: BTreeMap::new(),
+            ttl: None,
+            now: 0,
+        }
+    }
+
+    fn remember(&mut self, points: &[Point]) {
+        for point in points {
+            match self.merged.get_mut(&point.key()) {
+                Some(older) => older.overlay(point),
+                None => {
+                    self.merged.insert(point.key(), point.clone());
+                }
+            }
+        }
+    }
+
+    /// Settles points of the segments `first..=last` into files, one a partition.
+    async fn file(&mut self, points: &[Point], first: usize, last: usize) {
+        self.remember(points);
+        let mut partitions: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
+        for point in points {
+            partitions.entry(point.time.div_euclid(PARTITION)).or_default().push(point.clone());
+        }
+        for (number, points) in partitions {
+            let old = points.iter().all(|point| point.s.is_none());
+            let schema = if old { older_schema() } else { schema() };
+            let mut batch = sorted(&points);
+            if old {
+                batch = batch.project(&[0, 1, 2, 3, 4]).unwrap();
+            }
+            let target = Target {
+                table_name: "air".to_owned(),
+                table: TableId(1),
+                partition: format!("part={number}"),
+                base: 1,
+                unique: format!("{:026}", self.files.len()),
+                order: OrderRange { first: order(first), last: order(last) },
+            };
+            let batches = stream::iter([Ok(batch)]).boxed();
+            let written = write_file(&self.store, ROOT, target, &schema, Precision::Nanosecond, batches).await;
+            self.files.push(Arc::new(written.unwrap().unwrap()));
+        }
+    }
+
+    fn tail(&mut self, points: &[Point], segment: usize) {
+        self.remember(points);
+        let times = points.iter().map(|point| point.time);
+        self.tail.push(TailPart {
+            order: order(segment),
+            min_time: times.clone().min().unwrap(),
+            max_time: times.max().unwrap(),
+            batch: sorted(points),
+        });
+    }
+
+    fn context(&self, partitions: usize) -> (SessionContext, Arc<Meter>) {
+        let snapshot = TableSnapshot {
+            root: ROOT.to_owned(),
+            id: TableId(1),
+            name: "air".to_owned(),
+            schema: schema(),
+            precision: Precision::Nanosecond,
+            ttl: self.ttl,
+            files: self.files.clone(),
+            tail: self.tail.clone(),
+        };
+        let meter = Arc::new(Meter::new());
+        let store = self.store.metered(&meter);
+        let provider = SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), snapshot, self.now);
+        let tables = MemorySchemaProvider::new();
+        tables.register_table("air".to_owned(), Arc::new(provider)).unwrap();
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema("public", Arc::new(tables)).unwrap();
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog("cnosdb".to_owned(), Arc::new(catalog));
+        let session = Session {
+            user: User { id: UserId(1), name: "root".to_owned(), admin: true },
+            tenant: TenantId(1),
+            tenant_name: "cnosdb".to_owned(),
+            database: "public".to_owned(),
+            target_partitions: Some(partitions),
+        };
+        let state = Context::new(&Limits::default()).unwrap().session(&session, Arc::new(catalogs), self.now);
+        (SessionContext::new_with_state(state), meter)
+    }
+
+    /// The rows of an answer, each as text, sorted.
+    async fn rows(&self, sql: &str) -> Vec<String> {
+        let (context, _) = self.context(3);
+        let mut rows = rows(&context, sql).await;
+        rows.sort();
+        rows
+    }
+
+    /// What the answer to `SELECT` of all columns should be, for the points that pass.
+    fn expected(&self, passes: impl Fn(&Point) -> bool) -> Vec<String> {
+        let oldest = self.ttl.map_or(i64::MIN, |ttl| self.now - ttl.as_nanos() as i64);
+        let visible = self.merged.values().filter(|point| point.time >= oldest && passes(point));
+        let mut rows: Vec<String> = visible.map(text).collect();
+        rows.sort();
+        rows
+    }
+}
+
+async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
+    let batches = context.sql(sql).await.unwrap().collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
+            rows.push(cells.collect::<Vec<_>>().join(","));
+        }
+    }
+    rows
+}
+
+const COLUMNS: &str = "CAST(time AS BIGINT) AS t, station, city, temperature, n, s";
+
+fn text(point: &Point) -> String {
+    let number = point.n.map(|n| n.to_string()).unwrap_or_default();
+    let temperature = point.temperature.map(|temperature| format!("{temperature:?}")).unwrap_or_default();
+    format!(
+        "{},{},{},{temperature},{number},{}",
+        point.time,
+        point.station.unwrap_or_default(),
+        point.city.unwrap_or_default(),
+        point.s.as_deref().unwrap_or_default()
+    )
+}
+
+/// Random points from one seed.
+struct Random(ManualClock);
+
+impl Random {
+    fn below(&self, bound: u64) -> u64 {
+        self.0.random() % bound
+    }
+
+    fn chance(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn point(&self, times: &std::ops::Range<i64>, with_s: bool) -> Point {
+        let n = self.chance(70).then(|| self.below(10) as i64);
+        let s = (with_s && self.chance(40)).then(|| format!("s{}", self.below(4)));
+        let needed = n.is_none() && s.is_none();
+        Point {
+            station: [None, Some("a"), Some("b"), Some("c")][self.below(4) as usize],
+            city: [None, Some("x"), Some("y")][self.below(3) as usize],
+            time: times.start + self.below((times.end - times.start) as u64) as i64,
+            temperature: (needed || self.chance(50)).then(|| self.below(20) as f64 / 2.0),
+            n,
+            s,
+        }
+    }
+
+    fn points(&self, times: &std::ops::Range<i64>, with_s: bool) -> Vec<Point> {
+        (0..1 + self.below(40)).map(|_| self.point(times, with_s)).collect()
+    }
+}
+
+/// A history of segments, some of them settled into files, some merged further.
+async fn history(seed: u64) -> Made {
+    let random = Random(ManualClock::new(0, seed));
+    let mut made = Made::new();
+    let segments = 1 + random.below(12) as usize;
+    let settled = random.below(segments as u64 + 1) as usize;
+    let span = [1_000, 300, 5_000][random.below(3) as usize];
+    let mut written: Vec<Vec<Point>> = Vec::new();
+    for segment in 0..segments {
+        // Newer segments are mostly about newer times, as in life, but some are late.
+        let start = if random.chance(60) { segment as i64 * span / 8 } else { 0 };
+        written.push(random.points(&(start..start + span / 2), segment > segments / 2));
+    }
+    let mut first = 0;
+    while first < settled {
+        let last = (first + random.below(4) as usize).min(settled - 1);
+        let points: Vec<Point> = written[first..=last].concat();
+        made.file(&points, first, last).await;
+        first = last + 1;
+    }
+    for (segment, points) in written.iter().enumerate().skip(settled) {
+        made.tail(points, segment);
+    }
+    if random.chance(30) {
+        made.now = 1_000;
+        made.ttl = Some(Duration::from_nanos(random.below(1_000)));
+    }
+    made
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_history_answers_as_its_points_merged() {
+    for seed in 0..60 {
+        let made = history(seed).await;
+        let all = format!("SELECT {COLUMNS} FROM air");
+        assert_eq!(made.rows(&all).await, made.expected(|_| true), "seed {seed}");
+        type Passes = fn(&Point) -> bool;
+        let filters: [(&str, Passes); 9] = [
+            ("n > 5", |point| point.n.is_some_and(|n| n > 5)),
+            ("n IS NULL", |point| point.n.is_none()),
+            ("s = 's1' OR temperature < 2", |point| {
+                point.s.as_deref() == Some("s1") || point.temperature.is_some_and(|temperature| temperature < 2.0)
+            }),
+            ("station = 'b'", |point| point.station == Some("b")),
+            ("station = 'b' AND n < 3", |point| point.station == Some("b") && point.n.is_some_and(|n| n < 3)),
+            ("station IS NULL AND city IN ('x', 'zz')", |point| point.station.is_none() && point.city == Some("x")),
+            ("time >= 200 AND time < 300", |point| (200..300).contains(&point.time)),
+            ("time < 250 AND s IS NOT NULL", |point| point.time < 250 && point.s.is_some()),
+            ("station = 'c' OR n = 1", |point| point.station == Some("c") || point.n == Some(1)),
+        ];
+        for (filter, passes) in filters {
+            let sql = format!("SELECT {COLUMNS} FROM air WHERE {filter}");
+            assert_eq!(made.rows(&sql).await, made.expected(passes), "seed {seed}: {filter}");
+            let sql = format!("SELECT count(*) FROM air WHERE {filter}");
+            assert_eq!(made.rows(&sql).await, [made.expected(passes).len().to_string()], "seed {seed}: {filter}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregates_count_every_point_once() {
+    for seed in 100..140 {
+        let made = history(seed).await;
+        let points: Vec<&Point> = made
+            .merged
+            .values()
+            .filter(|point| point.time >= made.ttl.map_or(i64::MIN, |ttl| made.now - ttl.as_nanos() as i64))
+            .collect();
+        let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let stations = points.iter().filter_map(|point| point.station);
+        let times = points.iter().map(|point| point.time);
+        let expected = format!(
+            "{},{},{},{},{},{}",
+            points.len(),
+            points.iter().filter(|point| point.s.is_some()).count(),
+            number(times.clone().min()),
+            number(times.max()),
+            stations.clone().min().unwrap_or_default(),
+            stations.max().unwrap_or_default(),
+        );
+        let sql = "SELECT count(*), count(s), CAST(min(time) AS BIGINT), CAST(max(time) AS BIGINT), min(station), \
+                   max(station) FROM air";
+        assert_eq!(made.rows(sql).await, [expected], "seed {seed}");
+        let mut groups: BTreeMap<Option<&str>, (usize, Option<i64>)> = BTreeMap::new();
+        for point in &points {
+            let (count, sum) = groups.entry(point.station).or_default();
+            *count += 1;
+            *sum = point.n.map_or(*sum, |n| Some(sum.unwrap_or(0) + n));
+        }
+        let mut expected: Vec<String> = groups
+            .into_iter()
+            .map(|(station, (count, sum))| format!("{},{count},{}", station.unwrap_or_default(), number(sum)))
+            .collect();
+        expected.sort();
+        let sql = "SELECT station, count(*), sum(n) FROM air GROUP BY station";
+        assert_eq!(made.rows(sql).await, expected, "seed {seed}");
+        let (context, _) = made.context(4);
+        let newest = rows(&context, "SELECT CAST(time AS BIGINT) FROM air ORDER BY time DESC LIMIT 3").await;
+        let mut times: Vec<i64> = points.iter().map(|point| point.time).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        let times: Vec<String> = times.into_iter().take(3).map(|time| time.to_string()).collect();
+        assert_eq!(newest, times, "seed {seed}");
+        let limited = rows(&context, "SELECT n FROM air LIMIT 4").await;
+        assert_eq!(limited.len(), points.len().min(4), "seed {seed}");
+    }
+}
+
+fn point(station: &'static str, time: i64, n: i64) -> Point {
+    Point { station: Some(station), city: None, time, temperature: None, n: Some(n), s: None }
+}
+
+/// Grouping by a tag over several files of a group, which DataFusion may wrongly take as sorted when
+/// it trusts the statistics in footers.
+#[tokio::test(flavor = "multi_thread")]
+async fn grouping_by_a_tag_over_several_files() {
+    let mut made = Made::new();
+    let stations = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for hour in 0..14 {
+        let points: Vec<Point> =
+            stations.iter().enumerate().map(|(n, station)| point(station, hour * PARTITION + n as i64, 1)).collect();
+        made.file(&points, hour as usize, hour as usize).await;
+    }
+    for partitions in [1, 2, 4] {
+        let (context, _) = made.context(partitions);
+        let counts = rows(&context, "SELECT station, count(*), sum(n) FROM air GROUP BY station").await;
+        assert_eq!(counts.len(), stations.len(), "{partitions} partitions: {counts:?}");
+        let hours = "SELECT station, date_bin(INTERVAL '250 nanoseconds', time) h, count(*) FROM air GROUP BY 1, 2";
+        assert_eq!(rows(&context, hours).await.len(), 14 * stations.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_manifest_knows_is_not_read() {
+    let mut made = Made::new();
+    for hour in 0..10 {
+        made.file(&[point("a", hour * PARTITION, 1), point("b", hour * PARTITION + 1, 2)], 0, 0).await;
+    }
+    let (context, meter) = made.context(4);
+    let before = meter.snapshot().gets;
+    let answer = rows(&context, "SELECT count(*), CAST(min(time) AS BIGINT), CAST(max(time) AS BIGINT) FROM air").await;
+    assert_eq!(answer, ["20,0,2251"]);
+    assert_eq!(meter.snapshot().gets, before, "counts and times are in the manifest");
+    assert_eq!(rows(&context, "SELECT n FROM air WHERE time >= 500 AND time < 700").await.len(), 2);
+    let one_file = meter.snapshot().gets - before;
+    assert!((1..=3).contains(&one_file), "{one_file} requests for one file");
+    let none = meter.snapshot().gets;
+    assert!(rows(&context, "SELECT n FROM air WHERE station = 'zzz'").await.is_empty());
+    assert!(rows(&context, "SELECT n FROM air WHERE time > 100000").await.is_empty());
+    assert_eq!(meter.snapshot().gets, none);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_say_what_is_merged_and_what_was_pruned() {
+    let mut made = Made::new();
+    for hour in 0..5 {
+        made.file(&[point("a", hour * PARTITION, 1), point("b", hour * PARTITION + 20, 2)], hour as usize, hour as usize).await;
+    }
+    made.tail(&[point("a", PARTITION, 7)], 9);
+    let (context, _) = made.context(4);
+    let plan = rows(&context, "EXPLAIN SELECT * FROM air WHERE n > 1 AND station = 'a'").await.join("\n");
+    assert!(plan.contains("MergeExec: groups=1, files=1, tail_parts=1, predicate=station@1 = a"), "{plan}");
+    assert!(plan.contains("DataSourceExec: file_groups"), "{plan}");
+    let merge = plan.find("MergeExec").unwrap();
+    let filter = plan[..merge].rfind("FilterExec").unwrap_or_else(|| panic!("no filter above the merge: {plan}"));
+    assert!(plan[filter..merge].contains("n@"), "{plan}");
+    let analyzed = rows(&context, "EXPLAIN ANALYZE SELECT * FROM air WHERE time < 600").await.join("\n");
+    assert!(analyzed.contains("groups_merged=1"), "{analyzed}");
+    assert!(analyzed.contains("manifest_files=5, manifest_files_pruned=2"), "{analyzed}");
+    assert!(!plan.contains("output_ordering"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_decides_and_not_where_a_point_lies() {
+    let mut made = Made::new();
+    // The tail holds an older segment than the file: a flush of another process came in between.
+    made.tail(&[point("a", 5, 1)], 0);
+    made.file(&[point("a", 5, 2)], 1, 1).await;
+    made.merged.clear();
+    made.remember(&[point("a", 5, 2)]);
+    assert_eq!(made.rows("SELECT n FROM air").await, ["2"]);
+}
