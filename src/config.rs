@@ -84,7 +84,7 @@ impl Settings {
             footer_cache_bytes: self.footer_cache_bytes,
             tail_cache_bytes: self.tail_cache_bytes,
             root_password_hash: self.root_password_hash.as_ref().map(|hash| hash.expose_secret().to_owned()),
-            root_password: self.root_password.clone(),
+            root_password: self.root_password.clone().unwrap_or_default(),
             grace: self.grace,
         }
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::State;
 use crate::model::{Code, DatabaseId, Error, Result, TenantId, UserId, names::check_name};
 
-pub use password::{Passwords, hash_password};
+pub use password::{Credential, Passwords, hash_password};
 
 /// The tenant that is there from the start.
 pub const DEFAULT_TENANT: &str = "cnosdb";

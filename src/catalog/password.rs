@@ -2,14 +2,16 @@
 //! two hashes at once, so that logins cannot exhaust memory; verified credentials are remembered
 //! for five minutes under a keyed digest.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use moka::sync::Cache;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use crate::model::{Code, Error, Result, clock::SharedClock};
@@ -35,6 +37,15 @@ pub fn hash_password(password: &str, salt: [u8; 16]) -> Result<String> {
         .map_err(|error| Error::internal(format!("a password cannot be hashed: {error}")))
 }
 
+/// What a password is checked against.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// A PHC string.
+    Hash(&'a str),
+    /// The password itself, as a setting holds it.
+    Secret(&'a SecretString),
+}
+
 /// Verifies passwords without letting the hashes become a memory bomb.
 #[derive(Debug)]
 pub struct Passwords {
@@ -43,51 +54,80 @@ pub struct Passwords {
     /// Digest of (user, password, hash) under a key of this process → verified.
     verified: Cache<[u8; 32], ()>,
     key: [u8; 32],
-    /// Hashed when a user is unknown, so that time does not tell.
-    dummy: String,
+    /// Hashed when there is nothing to check against, so that time does not tell.
+    dummy: OnceLock<String>,
 }
 
 impl Passwords {
-    pub fn new(clock: &SharedClock) -> Result<Self> {
+    pub fn new(clock: &SharedClock) -> Self {
         let mut key = [0; 32];
         for chunk in key.chunks_exact_mut(8) {
             chunk.copy_from_slice(&clock.random().to_le_bytes());
         }
-        let mut salt = [0; 16];
-        salt.copy_from_slice(&key[..16]);
-        Ok(Passwords {
+        Passwords {
             permits: Arc::new(Semaphore::new(CONCURRENT_HASHES)),
             queue: Arc::new(Semaphore::new(CONCURRENT_HASHES + WAITING_HASHES)),
             verified: Cache::builder().max_capacity(REMEMBERED_ENTRIES).time_to_live(REMEMBERED).build(),
             key,
-            dummy: hash_password("no user has this password", salt)?,
-        })
+            dummy: OnceLock::new(),
+        }
     }
 
-    /// Whether `password` is the one behind `hash`; without a hash (unknown user) it never is, and
-    /// takes as long. An error when too many wait.
-    pub async fn verify(&self, user: &str, password: &str, hash: Option<&str>) -> Result<bool> {
+    /// Whether `password` is the right one. Without a credential (unknown user) it never is, and
+    /// every wrong password costs a hash, which bounds how fast anybody can guess. An error when
+    /// too many wait.
+    pub async fn verify(&self, user: &str, password: &str, credential: Option<Credential<'_>>) -> Result<bool> {
+        let hash = match credential {
+            None => None,
+            Some(Credential::Hash(hash)) => Some(hash),
+            Some(Credential::Secret(secret)) => {
+                let (given, right) = (self.digest(user, password, "")?, self.digest(user, secret.expose_secret(), "")?);
+                if bool::from(given.ct_eq(&right)) {
+                    return Ok(true);
+                }
+                None
+            }
+        };
         let digest = self.digest(user, password, hash.unwrap_or_default())?;
         if hash.is_some() && self.verified.contains_key(&digest) {
             return Ok(true);
         }
-        let _place = self
-            .queue
-            .try_acquire()
-            .map_err(|_| Error::new(Code::LimitReached, "too many logins at the same time; try again in a moment"))?;
+        let matched = self.matches(password, hash).await?;
+        if matched {
+            self.verified.insert(digest, ());
+        }
+        Ok(matched)
+    }
+
+    /// Hashes `password` and compares; without a hash, spends the same time and says no.
+    async fn matches(&self, password: &str, hash: Option<&str>) -> Result<bool> {
+        let _place = self.queue.try_acquire().map_err(|_| {
+            Error::new(Code::LimitReached, "too many logins at the same time; try again in a moment")
+        })?;
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::internal("the password queue is closed"))?;
         let known = hash.is_some();
-        let (password, hash) = (password.to_owned(), hash.unwrap_or(&self.dummy).to_owned());
+        let hash = match hash {
+            Some(hash) => hash.to_owned(),
+            None => self.dummy()?.to_owned(),
+        };
+        let password = password.to_owned();
         let matched = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             matches_hash(&password, &hash)
         });
         let matched = matched.await.map_err(|error| Error::internal(format!("a password check failed: {error}")))??;
-        if known && matched {
-            self.verified.insert(digest, ());
-        }
         Ok(known && matched)
+    }
+
+    fn dummy(&self) -> Result<&str> {
+        if let Some(dummy) = self.dummy.get() {
+            return Ok(dummy);
+        }
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&self.digest("", "salt", "")?[..16]);
+        let dummy = hash_password("no user has this password", salt)?;
+        Ok(self.dummy.get_or_init(|| dummy))
     }
 
     /// HMAC-SHA-256 under this process's key: the cache holds nothing a password could be guessed

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
 use super::*;
 use crate::model::clock::{SharedClock, SystemClock};
 
@@ -28,15 +30,19 @@ fn system_databases_stay() {
 #[tokio::test]
 async fn only_the_right_password_of_a_known_user_matches() {
     let clock: SharedClock = Arc::new(SystemClock);
-    let passwords = Passwords::new(&clock).unwrap();
+    let passwords = Passwords::new(&clock);
     let hash = hash_password("s3cret", [7; 16]).unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=12288,t=3,p=1$"), "{hash}");
     for _ in 0..2 {
-        assert!(passwords.verify("u", "s3cret", Some(&hash)).await.unwrap());
-        assert!(!passwords.verify("u", "S3cret", Some(&hash)).await.unwrap());
-        assert!(!passwords.verify("u", "", Some(&hash)).await.unwrap());
+        assert!(passwords.verify("u", "s3cret", Some(Credential::Hash(&hash))).await.unwrap());
+        assert!(!passwords.verify("u", "S3cret", Some(Credential::Hash(&hash))).await.unwrap());
+        assert!(!passwords.verify("u", "", Some(Credential::Hash(&hash))).await.unwrap());
         assert!(!passwords.verify("u", "no user has this password", None).await.unwrap());
     }
+    let secret = SecretString::from("s3cret");
+    assert!(passwords.verify("root", "s3cret", Some(Credential::Secret(&secret))).await.unwrap());
+    assert!(!passwords.verify("root", "", Some(Credential::Secret(&secret))).await.unwrap());
+    assert!(!passwords.verify("root", "no user has this password", Some(Credential::Secret(&secret))).await.unwrap());
     let other = hash_password("new", [8; 16]).unwrap();
-    assert!(!passwords.verify("u", "s3cret", Some(&other)).await.unwrap(), "an old password outlived its change");
+    assert!(!passwords.verify("u", "s3cret", Some(Credential::Hash(&other))).await.unwrap(), "an old password outlived its change");
 }

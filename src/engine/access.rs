@@ -1,10 +1,7 @@
 //! Who is asking.
 
-use secrecy::ExposeSecret;
-
 use super::{Engine, EngineOptions};
-use crate::catalog::{ROOT_USER, hash_password};
-use crate::model::clock::SharedClock;
+use crate::catalog::{Credential, ROOT_USER};
 use crate::model::{Code, Error, Result, TenantId, UserId};
 
 /// An authenticated user.
@@ -15,17 +12,13 @@ pub struct User {
     pub admin: bool,
 }
 
-/// The hash that root's password is checked against: the configured one, or that of the configured
-/// password, or that of the empty password.
-pub(super) fn root_hash(options: &EngineOptions, clock: &SharedClock) -> Result<String> {
-    if let Some(hash) = &options.root_password_hash {
-        return Ok(hash.clone());
+/// What root's password is checked against: the configured hash, or else the configured password,
+/// which is empty by default.
+fn root_credential(options: &EngineOptions) -> Credential<'_> {
+    match &options.root_password_hash {
+        Some(hash) => Credential::Hash(hash),
+        None => Credential::Secret(&options.root_password),
     }
-    let mut salt = [0; 16];
-    salt[..8].copy_from_slice(&clock.random().to_le_bytes());
-    salt[8..].copy_from_slice(&clock.random().to_le_bytes());
-    let password = options.root_password.as_ref().map_or("", |password| password.expose_secret());
-    hash_password(password, salt)
 }
 
 impl Engine {
@@ -34,12 +27,12 @@ impl Engine {
     pub async fn authenticate(&self, user: &str, password: &str) -> Result<User> {
         let catalog = self.catalog().await?;
         let entry = catalog.state.users.get(user);
-        let hash = match entry {
-            Some(_) if user == ROOT_USER => Some(self.inner.root_hash.as_str()),
-            Some(entry) => entry.password_hash.as_deref(),
+        let credential = match entry {
+            Some(_) if user == ROOT_USER => Some(root_credential(&self.inner.options)),
+            Some(entry) => entry.password_hash.as_deref().map(Credential::Hash),
             None => None,
         };
-        let matched = self.inner.passwords.verify(user, password, hash).await?;
+        let matched = self.inner.passwords.verify(user, password, credential).await?;
         match entry {
             Some(entry) if matched => Ok(User { id: entry.id, name: user.to_owned(), admin: entry.admin }),
             _ => Err(access_denied(user)),

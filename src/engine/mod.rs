@@ -82,8 +82,8 @@ pub struct EngineOptions {
     pub tail_cache_bytes: u64,
     /// Root's password as a PHC string; wins over `root_password`.
     pub root_password_hash: Option<String>,
-    /// Root's password. Without either, root's password is empty.
-    pub root_password: Option<SecretString>,
+    /// Root's password, empty by default.
+    pub root_password: SecretString,
     /// How long what no manifest names any more is kept for slow readers.
     pub grace: Duration,
 }
@@ -96,7 +96,7 @@ impl Default for EngineOptions {
             footer_cache_bytes: 128 << 20,
             tail_cache_bytes: 256 << 20,
             root_password_hash: None,
-            root_password: None,
+            root_password: SecretString::default(),
             grace: Duration::from_secs(3_600),
         }
     }
@@ -128,7 +128,6 @@ struct Inner {
     options: EngineOptions,
     catalog: Ledger<CatalogState>,
     passwords: Passwords,
-    root_hash: String,
     databases: Mutex<HashMap<DatabaseId, Arc<OpenDatabase>>>,
     footers: Arc<Footers>,
     segments: SegmentCache,
@@ -141,15 +140,12 @@ impl Engine {
     /// tenant, database and user in an empty one.
     pub async fn open(store: Store, clock: SharedClock, options: EngineOptions) -> Result<Engine> {
         store::probe::probe_once(&store).await?;
-        let passwords = Passwords::new(&clock)?;
-        let root_hash = access::root_hash(&options, &clock)?;
         let engine = Engine {
             inner: Arc::new(Inner {
                 hybrid: HybridClock::default(),
                 writer: clock.random(),
                 catalog: Ledger::new(store::paths::CATALOG_ROOT, clock.clone()),
-                passwords,
-                root_hash,
+                passwords: Passwords::new(&clock),
                 databases: Mutex::default(),
                 footers: Arc::new(Footers::new(options.footer_cache_bytes)),
                 segments: SegmentCache::new(options.tail_cache_bytes),

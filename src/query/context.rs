@@ -19,7 +19,7 @@ use datafusion::{
 
 use crate::model::{Result, limits::Limits};
 
-use super::{Session, errors::from_datafusion, functions, sandbox::ClosedRegistry, time};
+use super::{Session, errors::from_datafusion, functions, sandbox::ClosedRegistry, time, yield_exec::YieldInJoins};
 
 /// Partitions of a plan, and so requests to the object store in flight, unless a request says.
 pub const TARGET_PARTITIONS: usize = 8;
@@ -66,6 +66,7 @@ impl Context {
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
+            .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .build();
         Ok(Context { prepared })
     }

@@ -4,6 +4,9 @@ use datafusion::{arrow::error::ArrowError, common::DataFusionError, parquet::err
 
 use crate::model::{Code, Error};
 
+/// Bytes of DataFusion's text that are passed on: some of its messages print whole plans.
+const MESSAGE_BYTES: usize = 4_096;
+
 /// An error of ours on its way through DataFusion.
 pub fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
@@ -24,12 +27,12 @@ pub fn from_datafusion(error: &DataFusionError) -> Error {
         DataFusionError::Internal(message) => Error::internal(format!("Datafusion: {message}")),
         DataFusionError::IoError(io) => Error::internal(format!("Datafusion: a temporary file: {io}")),
         DataFusionError::ExecutionJoin(join) => Error::internal(format!("Datafusion: a query's task ended: {join}")),
-        root => Error::new(Code::Planning, format!("Datafusion: {}", first_paragraph(&root.strip_backtrace()))),
+        root => {
+            let text = root.strip_backtrace();
+            let short = &text[..text.floor_char_boundary(MESSAGE_BYTES)];
+            Error::new(Code::Planning, format!("Datafusion: {short}"))
+        }
     }
-}
-
-fn first_paragraph(text: &str) -> &str {
-    text.split("\n\nbacktrace:").next().unwrap_or(text)
 }
 
 /// Our own error among the causes.
@@ -65,4 +68,42 @@ fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
         return Some(inner.as_ref());
     }
     error.source()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn our_own_errors_come_out_as_they_went_in() {
+        let ours = Error::new(Code::StoreUnavailable, "the store is on fire");
+        let parquet = || ParquetError::External(Box::new(ours.clone()));
+        for wrapped in [
+            external(ours.clone()),
+            DataFusionError::ParquetError(Box::new(parquet())),
+            DataFusionError::Shared(Arc::new(external(ours.clone()))),
+            DataFusionError::Context("reading".to_owned(), Box::new(external(ours.clone()))),
+            DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(ours.clone()))), None),
+            DataFusionError::External(Box::new(DataFusionError::ParquetError(Box::new(parquet())))),
+            DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(parquet()))), None),
+        ] {
+            assert_eq!(from_datafusion(&wrapped), ours, "{wrapped:?}");
+        }
+    }
+
+    #[test]
+    fn failures_have_codes() {
+        let arrow = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
+        for (error, code, text) in [
+            (arrow, Code::Arrow, "Arrow: Divide by zero error"),
+            (DataFusionError::Plan("no".to_owned()), Code::Planning, "Datafusion: Error during planning: no"),
+            (DataFusionError::Internal("oh".to_owned()), Code::Internal, "Datafusion: oh"),
+        ] {
+            assert_eq!(from_datafusion(&error), Error::new(code, text));
+        }
+        let long = from_datafusion(&DataFusionError::Plan("é".repeat(100_000)));
+        assert!(long.message.len() < 5_000);
+    }
 }

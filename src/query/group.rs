@@ -37,6 +37,10 @@ impl Source {
         }
     }
 
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Source::File(_))
+    }
+
     pub(super) fn rows(&self) -> u64 {
         match self {
             Source::File(file) => file.rows,
@@ -149,12 +153,7 @@ fn segment(time: i64, clusters: &[Cluster]) -> usize {
     2 * after + usize::from(inside)
 }
 
-fn cut(
-    part: TailPart,
-    clusters: &[Cluster],
-    time: usize,
-    segments: &mut BTreeMap<usize, Vec<Piece>>,
-) -> Result<()> {
+fn cut(part: TailPart, clusters: &[Cluster], time: usize, segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
     let TailPart { order, min_time, max_time, batch } = part;
     let (first, last) = (segment(min_time, clusters), segment(max_time, clusters));
     if first == last {
@@ -169,8 +168,7 @@ fn cut(
     }
     for (number, rows) in rows {
         let times = rows.iter().filter_map(|row| ticks.get(*row as usize));
-        let (min, max) =
-            times.fold((i64::MAX, i64::MIN), |(min, max), time| (min.min(*time), max.max(*time)));
+        let (min, max) = times.fold((i64::MAX, i64::MIN), |(min, max), time| (min.min(*time), max.max(*time)));
         let batch = take_record_batch(&batch, &UInt32Array::from(rows))?;
         segments.entry(number).or_default().push(Piece { order, min, max, batch });
     }

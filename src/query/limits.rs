@@ -20,6 +20,8 @@ pub const SET_OPERATIONS: usize = 64;
 pub const JOINS: usize = 32;
 /// Items of `IN (…)` lists.
 pub const IN_ITEMS: usize = 10_000;
+/// Expressions within expressions: `a + b + c + …` is as deep as it is long, and what walks it recurses.
+pub const EXPRESSION_DEPTH: usize = 500;
 /// `*` in select lists: each stands for every column.
 pub const WILDCARDS: usize = 64;
 /// Relations once every common table expression is written out where it is used.
@@ -84,6 +86,7 @@ struct Counter {
     in_items: usize,
     wildcards: usize,
     with_depth: usize,
+    expression_depth: usize,
     /// Relations under each open query, written out.
     expanded: Vec<usize>,
     /// The weight of each common table expression met so far, by name in lower case.
@@ -201,14 +204,23 @@ impl Visitor for Counter {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.expression_depth += 1;
         match expr {
             Expr::Value(_) => return ControlFlow::Continue(()),
+            Expr::UnaryOp { expr, .. } if matches!(**expr, Expr::Value(_)) => return ControlFlow::Continue(()),
             Expr::InList { list, .. } => self.in_items += list.len(),
             _ => {}
         }
         self.nodes += 1;
         flow(
-            check(self.nodes, NODES, "expressions").and_then(|()| check(self.in_items, IN_ITEMS, "items of IN lists")),
+            check(self.nodes, NODES, "expressions")
+                .and_then(|()| check(self.in_items, IN_ITEMS, "items of IN lists"))
+                .and_then(|()| check(self.expression_depth, EXPRESSION_DEPTH, "operators in one expression")),
         )
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+        self.expression_depth -= 1;
+        ControlFlow::Continue(())
     }
 }

@@ -14,7 +14,7 @@ use datafusion::{
     },
     common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
     datasource::source::DataSourceExec,
-    execution::{SendableRecordBatchStream, TaskContext},
+    execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
     physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
@@ -39,6 +39,9 @@ use super::{
     group::Source,
     parquet::{Files, Wanted},
 };
+
+/// Bytes of one value of a batch in memory, about: a view and a part of a key.
+const VALUE_BYTES: usize = 16;
 
 /// What to read of every group.
 #[derive(Debug, Clone)]
@@ -118,9 +121,20 @@ impl MergeExec {
         group: &[Source],
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
-        let sources: Vec<_> = group.iter().map(|source| self.open(source, context)).collect::<Result<_>>()?;
         let batch_rows = context.session_config().batch_size();
-        Ok(merge::merge(sources, self.read_schema.clone(), self.key.clone(), self.ids.clone(), batch_rows, None))
+        // A merge holds a batch of every file at once.
+        let memory = MemoryConsumer::new("MergeExec").register(context.memory_pool());
+        let rows: u64 =
+            group.iter().filter(|source| source.is_file()).map(|file| file.rows().min(batch_rows as u64)).sum();
+        memory.try_grow(usize::try_from(rows).unwrap_or(usize::MAX).saturating_mul(self.read.len() * VALUE_BYTES))?;
+        let sources: Vec<_> = group.iter().map(|source| self.open(source, context)).collect::<Result<_>>()?;
+        let merged =
+            merge::merge(sources, self.read_schema.clone(), self.key.clone(), self.ids.clone(), batch_rows, None);
+        Ok(merged
+            .inspect(move |_| {
+                let _held_until_the_end = &memory;
+            })
+            .boxed())
     }
 
     fn open(

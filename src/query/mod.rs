@@ -20,8 +20,8 @@ mod limits;
 mod literals;
 mod merge_exec;
 mod parquet;
-mod prune;
 mod provider;
+mod prune;
 mod run;
 mod sandbox;
 mod scan;
@@ -29,7 +29,9 @@ mod show;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod time;
+mod yield_exec;
 
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ use crate::{
 
 use context::Context;
 use statement::{Statement, TableName};
+use threads::Threads;
 
 /// Who asks, and where.
 #[derive(Debug, Clone)]
@@ -84,6 +87,7 @@ pub struct Queries {
 struct Inner {
     engine: Engine,
     context: Context,
+    threads: Threads,
     /// Planning cannot be interrupted: what is given up still holds its permit until it ends.
     planners: Arc<Semaphore>,
 }
@@ -97,11 +101,12 @@ struct Request {
 }
 
 impl Queries {
-    /// Errors: the spill directory cannot be made.
+    /// Errors: the spill directory or the threads cannot be made.
     pub fn new(engine: Engine) -> Result<Queries> {
         let context = Context::new(engine.limits())?;
+        let threads = Threads::new()?;
         let planners = Arc::new(Semaphore::new(engine.limits().concurrent_queries.max(1)));
-        Ok(Queries { inner: Arc::new(Inner { engine, context, planners }) })
+        Ok(Queries { inner: Arc::new(Inner { engine, context, threads, planners }) })
     }
 
     /// Runs the one statement of `sql`. A query's time counts from here to the end of its stream.
@@ -158,9 +163,7 @@ impl Request {
     /// A database for reading.
     async fn database(&self, name: &str) -> Result<Database> {
         self.engine().database(self.session.tenant, name).await.map_err(|error| match error.code {
-            Code::DatabaseNotFound => {
-                Error::new(Code::DatabaseNotFoundInQuery, format!("Database {name} not found."))
-            }
+            Code::DatabaseNotFound => Error::new(Code::DatabaseNotFoundInQuery, format!("Database {name} not found.")),
             _ => error,
         })
     }

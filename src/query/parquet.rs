@@ -9,14 +9,13 @@ use datafusion::{
     config::ParquetOptions,
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{
-            FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
-        },
+        physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource},
     },
     parquet::arrow::async_reader::AsyncFileReader,
     physical_expr::PhysicalExpr,
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
+use tokio::runtime::Handle;
 
 use crate::{
     engine::TableSnapshot,
@@ -25,7 +24,7 @@ use crate::{
     table::{Footers, ObjectReader},
 };
 
-use super::{prune, sandbox};
+use super::{prune, sandbox, threads::RemoteReader};
 
 /// What every scan of one table's files shares.
 #[derive(Debug, Clone)]
@@ -38,6 +37,8 @@ pub(super) struct Files {
     /// All columns of the table.
     query_schema: SchemaRef,
     options: ParquetOptions,
+    /// Where requests to the store are made.
+    runtime: Handle,
 }
 
 /// One scan: which columns, which rows.
@@ -61,6 +62,7 @@ impl Files {
         table: &TableSnapshot,
         query_schema: SchemaRef,
         options: ParquetOptions,
+        runtime: Handle,
     ) -> Files {
         Files {
             store,
@@ -70,6 +72,7 @@ impl Files {
             precision: table.precision,
             query_schema,
             options,
+            runtime,
         }
     }
 
@@ -91,6 +94,7 @@ impl Files {
             footers: self.footers.clone(),
             root: self.root.clone(),
             together: wanted.together,
+            runtime: self.runtime.clone(),
         };
         let mut source = ParquetSource::new(self.query_schema.clone())
             .with_table_parquet_options(options)
@@ -130,6 +134,7 @@ struct Readers {
     footers: Arc<Footers>,
     root: Arc<str>,
     together: Option<Arc<[String]>>,
+    runtime: Handle,
 }
 
 impl ParquetFileReaderFactory for Readers {
@@ -147,6 +152,6 @@ impl ParquetFileReaderFactory for Readers {
         if let Some(together) = &self.together {
             reader = reader.with_columns(together.clone());
         }
-        Ok(Box::new(reader))
+        Ok(Box::new(RemoteReader::new(reader, self.runtime.clone())))
     }
 }

@@ -10,6 +10,7 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::ExecutionPlan,
 };
+use tokio::runtime::Handle;
 
 use crate::{
     engine::{Engine, TableSnapshot},
@@ -28,10 +29,12 @@ pub(super) struct SnapshotTable {
     pub(super) schema: SchemaRef,
     /// Rows before this time are too old to be seen.
     pub(super) oldest: Option<i64>,
+    /// Where requests to the store are made.
+    pub(super) runtime: Handle,
 }
 
 impl SnapshotTable {
-    /// Requests to the store are counted into `meter`.
+    /// Requests to the store are counted into `meter`, and made on the runtime this is called on.
     pub(super) fn new(engine: &Engine, meter: &Arc<Meter>, table: TableSnapshot) -> SnapshotTable {
         let now = engine.clock().now();
         let footers = engine.footers().clone();
@@ -45,7 +48,7 @@ impl SnapshotTable {
             table.precision.from_nanoseconds(now.saturating_sub(ttl))
         });
         let schema = table.schema.query_schema(table.precision);
-        SnapshotTable { store, footers, table, schema, oldest }
+        SnapshotTable { store, footers, table, schema, oldest, runtime: Handle::current() }
     }
 }
 

@@ -10,8 +10,7 @@ use datafusion::{
         datatypes::{Schema, SchemaRef, TimeUnit},
     },
     common::{
-        Column as ColumnReference, ColumnStatistics, Result, ScalarValue, Statistics,
-        pruning::PruningStatistics,
+        Column as ColumnReference, ColumnStatistics, Result, ScalarValue, Statistics, pruning::PruningStatistics,
         stats::Precision as Certainty,
     },
     physical_expr::PhysicalExpr,

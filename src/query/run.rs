@@ -10,31 +10,26 @@ use datafusion::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
         SchemaProvider,
     },
-    common::{Result as DataFusionResult, TableReference, runtime::SpawnedTask},
-    execution::{SendableRecordBatchStream, SessionState},
+    common::{Result as DataFusionResult, TableReference},
+    execution::{SessionState, TaskContext},
     logical_expr::{ExplainFormat, ExplainOption, LogicalPlanBuilder},
     physical_plan::{ExecutionPlan, execute_stream},
     prelude::SQLOptions,
     sql::{parser::Statement as DataFusionStatement, resolve::resolve_table_references, sqlparser::ast},
 };
 use futures::{
-    StreamExt,
+    StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use tokio::{
     sync::mpsc,
+    task::JoinSet,
     time::{Instant, timeout_at},
 };
 
 use crate::model::{Code, Error, Result};
 
-use super::{
-    Output, Request,
-    errors::from_datafusion,
-    provider::SnapshotTable,
-    statement::Explain,
-    timed_out,
-};
+use super::{Output, Request, errors::from_datafusion, provider::SnapshotTable, statement::Explain, timed_out};
 
 /// Batches that wait between a query and its reader.
 const BATCHES_IN_FLIGHT: usize = 2;
@@ -67,11 +62,7 @@ async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>
     let now = request.engine().clock().now();
     let state = request.queries.context.session(&request.session, catalogs, now);
     let (state, plan) = plan(request, state, statement, showing).await?;
-    let batches = execute_stream(plan, state.task_ctx()).map_err(|error| from_datafusion(&error))?;
-    Ok(Output::Rows {
-        schema: batches.schema(),
-        batches: drive(batches, request.deadline, request.engine().limits().query_time),
-    })
+    Ok(Output::Rows { schema: plan.schema(), batches: drive(request, plan, state.task_ctx()) })
 }
 
 /// The tables that the statement names, each as it is in the one snapshot of its database.
@@ -116,9 +107,10 @@ async fn plan(
     let Ok(Ok(permit)) = timeout_at(request.deadline, planners.acquire_owned()).await else {
         return Err(Error::new(Code::TooManyQueries, "Concurrent query request limit exceeded"));
     };
-    let runtime = tokio::runtime::Handle::current();
-    let planning = tokio::task::spawn_blocking(move || {
-        let plan = runtime.block_on(physical(&state, statement, showing));
+    let threads = request.queries.threads.handle();
+    let planner = threads.clone();
+    let planning = threads.spawn_blocking(move || {
+        let plan = planner.block_on(physical(&state, statement, showing));
         drop(permit);
         (state, plan)
     });
@@ -135,11 +127,7 @@ async fn physical(
     showing: Option<Showing>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let mut logical = state.statement_to_plan(statement).await?;
-    SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false)
-        .verify_plan(&logical)?;
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&logical)?;
     if let Some(showing) = showing {
         let options = ExplainOption::default()
             .with_analyze(showing.analyze)
@@ -152,29 +140,32 @@ async fn physical(
 
 /// A running query: dropping it ends its task.
 struct Running {
-    batches: mpsc::Receiver<DataFusionResult<RecordBatch>>,
-    task: Option<SpawnedTask<()>>,
+    batches: mpsc::Receiver<RecordBatch>,
+    task: JoinSet<DataFusionResult<()>>,
     deadline: Instant,
     limit: Duration,
 }
 
-/// Runs the stream in a task of its own, so that a step that does not yield cannot hold the reader
+/// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
 /// past the deadline.
 fn drive(
-    mut batches: SendableRecordBatchStream,
-    deadline: Instant,
-    limit: Duration,
+    request: &Request,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
 ) -> BoxStream<'static, Result<RecordBatch>> {
-    let (sender, receiver) = mpsc::channel(BATCHES_IN_FLIGHT);
-    let task = SpawnedTask::spawn(async move {
-        while let Some(batch) = batches.next().await {
-            let failed = batch.is_err();
-            if sender.send(batch).await.is_err() || failed {
-                return;
+    let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+    let work = async move {
+        let mut batches = execute_stream(plan, context)?;
+        while let Some(batch) = batches.try_next().await? {
+            if sender.send(batch).await.is_err() {
+                break;
             }
         }
-    });
-    let running = Running { batches: receiver, task: Some(task), deadline, limit };
+        Ok(())
+    };
+    let mut task = JoinSet::new();
+    task.spawn_on(work, &request.queries.threads.handle());
+    let running = Running { batches, task, deadline: request.deadline, limit: request.engine().limits().query_time };
     stream::unfold(Some(running), |running| async move {
         let mut running = running?;
         match running.next().await {
@@ -188,14 +179,20 @@ fn drive(
 
 impl Running {
     async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        match timeout_at(self.deadline, self.batches.recv()).await {
+        match timeout_at(self.deadline, self.step()).await {
             Err(_) => Some(Err(timed_out(self.limit))),
-            Ok(Some(batch)) => Some(batch.map_err(|error| from_datafusion(&error))),
-            // The end, unless the task ended before its stream did.
-            Ok(None) => match self.task.take()?.join().await {
-                Ok(()) => None,
-                Err(error) => Some(Err(Error::internal(format!("a query's task ended: {error}")))),
-            },
+            Ok(batch) => batch,
+        }
+    }
+
+    async fn step(&mut self) -> Option<Result<RecordBatch>> {
+        if let Some(batch) = self.batches.recv().await {
+            return Some(Ok(batch));
+        }
+        match self.task.join_next().await? {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Err(from_datafusion(&error))),
+            Err(error) => Some(Err(Error::internal(format!("a query's task ended: {error}")))),
         }
     }
 }

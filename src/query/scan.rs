@@ -7,7 +7,7 @@ use datafusion::{
     common::{DFSchema, Result},
     datasource::source::DataSourceExec,
     logical_expr::{Expr, col, lit, utils::conjunction},
-    physical_expr::PhysicalExpr,
+    physical_expr::{PhysicalExpr, utils::reassign_expr_columns},
     physical_plan::{
         ExecutionPlan,
         empty::EmptyExec,
@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     errors::external,
-    group::{Groups, group},
+    group::{Groups, Source, group},
     merge_exec::{MergeExec, Merging},
     parquet::{Files, Wanted},
     provider::SnapshotTable,
@@ -54,13 +54,11 @@ pub(super) fn plan(
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let age = too_old(table);
-    let keys = key_predicate(table, state, filters, age.as_ref())?;
-    let (files, tail) = survivors(table, keys.as_ref())?;
+    let (files, tail) = survivors(table, key_predicate(table, state, filters, age.as_ref())?)?;
     let pruned = Pruned { total: table.table.files.len(), pruned: table.table.files.len() - files.len() };
-    let age = match age {
-        Some(age) if holds_old_rows(table, &files, &tail) => Some(physical(table, state, age)?),
-        _ => None,
-    };
+    let age = age.filter(|_| holds_old_rows(table, &files, &tail));
+    let keys = key_predicate(table, state, filters, age.as_ref())?;
+    let age = age.map(|age| physical(table, state, age)).transpose()?;
     let output = projection.cloned().unwrap_or_else(|| (0..table.schema.fields().len()).collect());
     // What the filter on age needs comes last and is cut off above it.
     let time = table.table.schema.columns.iter().position(|column| column.kind == ColumnKind::Time).unwrap_or(0);
@@ -69,13 +67,18 @@ pub(super) fn plan(
         read.push(time);
     }
     let limit = if age.is_some() { None } else { limit };
-    let wanted = Wanted { projection: Some(read.clone()), limit, together: together(table, filters, &read), ..Wanted::default() };
+    let wanted = Wanted {
+        projection: Some(read.clone()),
+        limit,
+        together: together(table, filters, &read),
+        ..Wanted::default()
+    };
     let groups = group(files, tail, time).map_err(external)?;
     let plan = union(table, state, groups, wanted, keys, pruned)?;
     match age {
         None => Ok(plan),
         Some(predicate) => {
-            let predicate = datafusion::physical_expr::utils::reassign_expr_columns(predicate, &plan.schema())?;
+            let predicate = reassign_expr_columns(predicate, &plan.schema())?;
             let kept = (read.len() != output.len()).then(|| (0..output.len()).collect());
             Ok(Arc::new(FilterExecBuilder::new(predicate, plan).apply_projection(kept)?.build()?))
         }
@@ -100,12 +103,10 @@ fn key_predicate(
     filters: &[Expr],
     age: Option<&Expr>,
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let is_key = |name: &str| {
-        table.table.schema.column(name).is_some_and(|column| !matches!(column.kind, ColumnKind::Field(_)))
-    };
-    let on_keys = |filter: &&Expr| {
-        !filter.is_volatile() && filter.column_refs().iter().all(|column| is_key(&column.name))
-    };
+    let is_key =
+        |name: &str| table.table.schema.column(name).is_some_and(|column| !matches!(column.kind, ColumnKind::Field(_)));
+    let on_keys =
+        |filter: &&Expr| !filter.is_volatile() && filter.column_refs().iter().all(|column| is_key(&column.name));
     let predicate = conjunction(filters.iter().filter(on_keys).chain(age).cloned());
     predicate.map(|predicate| physical(table, state, predicate)).transpose()
 }
@@ -118,7 +119,7 @@ fn physical(table: &SnapshotTable, state: &dyn Session, expr: Expr) -> Result<Ar
 /// what is dropped holds no version of any row that is asked for.
 fn survivors(
     table: &SnapshotTable,
-    keys: Option<&Arc<dyn PhysicalExpr>>,
+    keys: Option<Arc<dyn PhysicalExpr>>,
 ) -> Result<(Vec<Arc<DataFile>>, Vec<TailPart>)> {
     let snapshot = &table.table;
     let Some(keys) = keys else { return Ok((snapshot.files.clone(), snapshot.tail.clone())) };
@@ -132,7 +133,7 @@ fn survivors(
             rows: part.batch.num_rows(),
         }))
         .collect();
-    let kept = prune::may_match(keys, &snapshot.schema, &table.schema, snapshot.precision, &known)?;
+    let kept = prune::may_match(&keys, &snapshot.schema, &table.schema, snapshot.precision, &known)?;
     let (of_files, of_tail) = kept.split_at(snapshot.files.len());
     let files = snapshot.files.iter().zip(of_files).filter(|(_, kept)| **kept).map(|(file, _)| file.clone());
     let tail = snapshot.tail.iter().zip(of_tail).filter(|(_, kept)| **kept).map(|(part, _)| part.clone());
@@ -163,7 +164,14 @@ fn union(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let partitions = state.config().target_partitions().max(1);
     let options = state.config_options().execution.parquet.clone();
-    let files = Files::new(table.store.clone(), table.footers.clone(), &table.table, table.schema.clone(), options);
+    let files = Files::new(
+        table.store.clone(),
+        table.footers.clone(),
+        &table.table,
+        table.schema.clone(),
+        options,
+        table.runtime.clone(),
+    );
     let projection = wanted.projection.clone().unwrap_or_default();
     let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
     let mut report = Some(pruned);
@@ -180,9 +188,15 @@ fn union(
         inputs.push(DataSourceExec::from_data_source(memory.with_limit(wanted.limit).with_show_sizes(false)));
     }
     if !groups.overlapping.is_empty() {
-        let size = |group: &Vec<super::group::Source>| group.iter().map(super::group::Source::rows).sum();
+        let size = |group: &Vec<Source>| group.iter().map(Source::rows).sum();
         let split = balanced(groups.overlapping, partitions, size);
-        let merging = Merging { files, schema: table.table.schema.clone(), projection: projection.clone(), keys, limit: wanted.limit };
+        let merging = Merging {
+            files,
+            schema: table.table.schema.clone(),
+            projection: projection.clone(),
+            keys,
+            limit: wanted.limit,
+        };
         let merge = MergeExec::new(split, merging, table.schema.clone())?;
         report.take().into_iter().for_each(|pruned| pruned.report(merge.metrics_set()));
         inputs.push(Arc::new(merge));

@@ -140,7 +140,8 @@ impl<'a> Probe<'a> {
 
     async fn races(&self) -> Outcome {
         for number in 0..RACES {
-            self.race(&self.key(format_args!("race-{number}"))).await?;
+            let key = self.key(format_args!("race-{number}"));
+            self.race(&key).await?;
         }
         Ok(format!("{RACERS} creates of one key at once, {RACES} times: one winner each"))
     }

@@ -1,5 +1,6 @@
-//! What was acknowledged survives: the real server on a folder, killed with SIGKILL again and again
-//! while clients write, and stopped with SIGTERM under load.
+//! What was acknowledged survives: the real server on a folder, killed with SIGKILL again and again, and
+//! `siltdb maintain` beside it, while clients write; a stop with SIGTERM under load; a store that is gone
+//! for a while.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -103,9 +104,13 @@ async fn acknowledged_points_survive_kill_9() {
     load.address.write().expect("no panic").clone_from(&server.address);
     let writers = load.start();
     for kill in 0..KILLS {
-        // Different numbers, so that the kills fall on different steps of writing and flushing.
-        load.progress(20 + 17 * kill).await;
+        // Different numbers, so that the kills fall on different steps of writing and housekeeping.
+        load.progress(20 + 7 * kill).await;
+        let mut housekeeper = target.spawn("maintain");
+        load.progress(10 + 11 * kill).await;
         server.kill9();
+        housekeeper.kill().expect("a child of ours");
+        housekeeper.wait().expect("a child of ours");
         server = Server::start(&target, EAGER_FLUSH).await;
         load.address.write().expect("no panic").clone_from(&server.address);
     }

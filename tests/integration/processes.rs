@@ -1,7 +1,9 @@
 //! Several processes on one store, none of which knows of the others: two write and flush as often as
-//! they can, a third reads what was acknowledged the moment it was.
+//! they can, a third reads what was acknowledged the moment it was, and others flush, merge and collect
+//! all the time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
@@ -54,9 +56,20 @@ async fn three_processes(target: Target) {
         let reading = reading.clone();
         tokio::spawn(async move { write_and_look(name, &address, &reading).await })
     });
+    let writing = Arc::new(AtomicBool::new(true));
+    let housekeeper = {
+        let (target, writing) = (target.clone(), writing.clone());
+        tokio::task::spawn_blocking(move || {
+            while writing.load(Ordering::SeqCst) {
+                target.maintain();
+            }
+        })
+    };
     for writer in writers {
         writer.await.expect("a writer ends");
     }
+    writing.store(false, Ordering::SeqCst);
+    housekeeper.await.expect("the housekeeper ends");
     let before = all_rows(&first).await;
     verify(&before);
     for server in [&second, &reader] {

@@ -54,9 +54,20 @@ impl Target {
         self.command(verb).args(arguments).output().expect("the binary runs")
     }
 
+    /// Starts a command without waiting for it. What it says is not kept.
+    pub fn spawn(&self, verb: &str) -> Child {
+        let mut command = self.command(verb);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
+    }
+
     /// Settles everything: flush and merge until nothing is left to do.
     pub fn maintain(&self) {
         self.succeed("maintain", &[]);
+    }
+
+    /// Settles everything and deletes at once what is not needed any more.
+    pub fn collect_at_once(&self) {
+        self.succeed("maintain", &["--grace", "0s"]);
     }
 
     /// Flushes tails into data files and merges none.

@@ -10,7 +10,7 @@ use crate::model::clock::{Clock, ManualClock};
 use crate::store::{Store, fault::RandomFaults};
 
 /// Histories run by the test; each takes some tens of milliseconds.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 12;
 
 fn dice(seed: u64) -> ManualClock {
     ManualClock::new(NOW, seed)

@@ -108,7 +108,8 @@ fn precision(text: &str) -> Result<Precision> {
 fn bytes(option: &str, text: &str) -> Result<u64> {
     let refuse = || semantic(format!("{option} takes a size like '128MiB' or '300M', not '{text}'"));
     let trimmed = text.trim();
-    let split = trimmed.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(trimmed.len());
+    let split =
+        trimmed.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(trimmed.len());
     let (digits, unit) = trimmed.split_at(split);
     let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,

@@ -88,10 +88,47 @@ pub enum Statement {
 
 /// Statements that CnosDB or SQL know and SiltDB does not run (yet), by their first word.
 const KNOWN_UNSUPPORTED: &[&str] = &[
-    "ALTER", "ANALYZE", "ATTACH", "BEGIN", "CALL", "CHECKSUM", "COMMIT", "COMPACT", "COPY", "DEALLOCATE", "DECLARE",
-    "DELETE", "DETACH", "EXECUTE", "EXPORT", "FETCH", "FLUSH", "GRANT", "KILL", "LOAD", "LOCK", "MERGE", "MOVE",
-    "PREPARE", "RECOVER", "RELEASE", "RENAME", "REPLACE", "REPLICA", "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SET",
-    "START", "TABLE", "TRUNCATE", "UNLOAD", "UPDATE", "USE", "VACUUM",
+    "ALTER",
+    "ANALYZE",
+    "ATTACH",
+    "BEGIN",
+    "CALL",
+    "CHECKSUM",
+    "COMMIT",
+    "COMPACT",
+    "COPY",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DETACH",
+    "EXECUTE",
+    "EXPORT",
+    "FETCH",
+    "FLUSH",
+    "GRANT",
+    "KILL",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "MOVE",
+    "PREPARE",
+    "RECOVER",
+    "RELEASE",
+    "RENAME",
+    "REPLACE",
+    "REPLICA",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SET",
+    "START",
+    "TABLE",
+    "TRUNCATE",
+    "UNLOAD",
+    "UPDATE",
+    "USE",
+    "VACUUM",
 ];
 
 /// Parses the one statement of a request, within the limits on its text and tree.
@@ -112,8 +149,7 @@ pub fn parse(sql: &str, limits: &Limits) -> Result<Statement> {
     }
     let Some(tokens) = statements.pop() else { return Ok(Statement::Nothing) };
     limits::check_tokens(&tokens)?;
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     let statement = parse_statement(&mut parser)?;
     expect_end(&parser)?;
     match &statement {

@@ -33,9 +33,10 @@ pub(super) fn take(parser: &mut Parser, expected: &str) -> bool {
 
 /// Consumes the next words if they are all as expected, else none of them.
 pub(super) fn take_all(parser: &mut Parser, expected: &[&str]) -> bool {
-    let found = expected.iter().enumerate().all(|(index, word)| {
-        unquoted(&parser.peek_nth_token_ref(index).token).is_some_and(|next| next == *word)
-    });
+    let found = expected
+        .iter()
+        .enumerate()
+        .all(|(index, word)| unquoted(&parser.peek_nth_token_ref(index).token).is_some_and(|next| next == *word));
     if found {
         expected.iter().for_each(|_| {
             parser.next_token();

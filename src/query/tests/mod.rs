@@ -1,7 +1,8 @@
 //! SQL on an engine in memory.
 
-mod explore;
+mod hostile;
 mod scan;
+mod statements;
 
 use std::sync::Arc;
 
@@ -10,11 +11,7 @@ use futures::TryStreamExt;
 
 use crate::{
     engine::{Engine, EngineOptions},
-    model::{
-        Code, Error, Result,
-        clock::ManualClock,
-        limits::Limits,
-    },
+    model::{Code, Error, Result, clock::ManualClock, limits::Limits},
     store::{Meter, Store},
 };
 

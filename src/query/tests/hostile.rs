@@ -1,0 +1,246 @@
+//! Statements that mean harm: each is answered at once, with an error.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+async fn refused(sql: &Sql, text: &str) -> Error {
+    let started = Instant::now();
+    let error = sql.error(text).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:.80} took {:?}", text, started.elapsed());
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_settings_are_out_of_reach() {
+    let sql = Sql::new().await;
+    for text in [
+        "CREATE EXTERNAL TABLE p (line STRING) STORED AS CSV LOCATION '/etc/passwd'",
+        "CREATE UNBOUNDED EXTERNAL TABLE p STORED AS PARQUET LOCATION 's3://bucket/x'",
+        "COPY (SELECT 1) TO '/tmp/stolen.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '/tmp/stolen.csv'",
+        "EXPLAIN ANALYZE INSERT INTO t VALUES (1)",
+        "SET datafusion.execution.batch_size = 1",
+        "RESET datafusion.execution.batch_size",
+        "SHOW ALL",
+        "SHOW datafusion.execution.batch_size",
+        "SHOW FUNCTIONS",
+        "SHOW CREATE TABLE t",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TABLE t AS SELECT 1",
+        "CREATE FUNCTION f() RETURNS INT RETURN 1",
+        "SELECT 1 INTO t",
+        "WITH x AS (INSERT INTO t VALUES (1)) SELECT * FROM x",
+        "BEGIN",
+        "TRUNCATE t",
+    ] {
+        let error = refused(&sql, text).await;
+        assert!(
+            matches!(error.code, Code::NotImplemented | Code::SqlSyntax | Code::Planning),
+            "{text}: {:?} {}",
+            error.code,
+            error.message
+        );
+    }
+    for text in [
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM \"/etc/passwd\"",
+        "SELECT * FROM \"file:///etc/passwd\"",
+        "SELECT * FROM \"http://localhost/x.parquet\"",
+        "SELECT * FROM information_schema.df_settings",
+    ] {
+        let error = refused(&sql, text).await;
+        assert!(
+            matches!(error.code, Code::TableNotFound | Code::DatabaseNotFoundInQuery),
+            "{text}: {:?} {}",
+            error.code,
+            error.message
+        );
+    }
+    assert!(!std::path::Path::new("/tmp/stolen.csv").exists());
+    for text in ["SELECT input_file_name()", "SELECT read_csv('/etc/passwd')", "SELECT * FROM read_parquet('/etc/x')"] {
+        refused(&sql, text).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_out_of_proportion() {
+    let sql = Sql::new().await;
+    sql.all(&["CREATE TABLE t (n BIGINT, s STRING)"]).await;
+    let unions = format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(3_000));
+    let parentheses = format!("SELECT {}1{}", "(".repeat(3_000), ")".repeat(3_000));
+    let nested_queries = format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(300), ")".repeat(300));
+    let sums = format!("SELECT 1{}", "+1".repeat(4_000));
+    let long_sums = format!("SELECT 1{}", "+1".repeat(100_000));
+    let joins = format!("SELECT 1 FROM t{}", ", t".repeat(40));
+    let cross = format!("SELECT 1 FROM t{}", " CROSS JOIN t".repeat(40));
+    let items = format!("SELECT 1 FROM t WHERE n IN ({})", vec!["1"; 10_001].join(","));
+    let stars = format!("SELECT {} FROM t", vec!["*"; 100].join(","));
+    let negations = format!("SELECT {}1", "- ".repeat(3_000));
+    let nots = format!("SELECT {}true", "NOT ".repeat(4_000));
+    let casts = format!("SELECT 1{}", "::BIGINT".repeat(3_000));
+    let conditions = format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(300), " END".repeat(300));
+    // Each common table expression uses the one before it twice.
+    let mut laughs = "WITH a0 AS (SELECT 1 AS x)".to_owned();
+    for level in 1..30 {
+        laughs += &format!(", a{level} AS (SELECT l.x FROM a{p} l, a{p} r)", p = level - 1);
+    }
+    laughs += " SELECT count(*) FROM a29";
+    let mut nested_with = "SELECT 1 AS x".to_owned();
+    for level in 0..25 {
+        nested_with = format!("WITH w{level} AS ({nested_with}) SELECT * FROM w{level}");
+    }
+    let long = format!("SELECT '{}'", "x".repeat(300 << 10));
+    for text in [
+        unions,
+        parentheses,
+        nested_queries,
+        sums,
+        long_sums,
+        joins,
+        cross,
+        items,
+        stars,
+        negations,
+        nots,
+        casts,
+        conditions,
+        laughs,
+        nested_with,
+        long,
+    ] {
+        let error = refused(&sql, &text).await;
+        assert!(matches!(error.code, Code::Planning | Code::SqlSyntax), "{:.80}: {error:?}", text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_within_the_bounds_runs() {
+    let sql = Sql::new().await;
+    sql.all(&["CREATE TABLE t (n BIGINT, s STRING)", "INSERT t (time, n) VALUES (1, 1), (2, 2), (3, 700)"]).await;
+    let unions = format!("SELECT count(*) FROM (SELECT 1{})", " UNION ALL SELECT 1".repeat(64));
+    assert_eq!(sql.cells(&unions).await, "65");
+    let items = (0..9_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    assert_eq!(sql.cells(&format!("SELECT count(*) FROM t WHERE n IN ({items})")).await, "3");
+    let choices = (0..400).map(|n| format!("n = {n}")).collect::<Vec<_>>().join(" OR ");
+    assert_eq!(sql.cells(&format!("SELECT count(*) FROM t WHERE {choices}")).await, "2");
+    let sums = format!("SELECT n{} FROM t WHERE n = 1", "+n".repeat(400));
+    assert_eq!(sql.cells(&sums).await, "401");
+    let rows = (0..5_000).map(|n| format!("({n}, -{n}, 'text', NULL)")).collect::<Vec<_>>().join(",");
+    sql.all(&["CREATE TABLE u (n BIGINT, s STRING, b BOOLEAN)"]).await;
+    assert_eq!(sql.cells(&format!("INSERT u VALUES {rows}")).await, "5000");
+    assert_eq!(sql.cells("SELECT count(*), min(n) FROM u").await, "5000,-4999");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_blow_up() {
+    let sql = Sql::new().await;
+    sql.all(&["CREATE TABLE t (n BIGINT, s STRING)", "INSERT t VALUES (1, 300000000, 'x')"]).await;
+    for text in [
+        "SELECT length(repeat('x', 300000000))",
+        "SELECT length(repeat(s, n)) FROM t",
+        "SELECT length(repeat(repeat('x', 100000), 10000))",
+        "SELECT lpad('x', 300000000, 'y')",
+        "SELECT rpad(s, n, 'y') FROM t",
+        "SELECT array_repeat('x', 300000000)",
+        "SELECT array_repeat(array_repeat(1, 900000), 900000)",
+        "SELECT array_resize([1], 300000000)",
+        "SELECT range(1, 300000000)",
+        "SELECT range(1, n) FROM t",
+        "SELECT generate_series(1, 9000000000)",
+        "SELECT count(*) FROM generate_series(1, 9000000000)",
+        "SELECT count(*) FROM range(9000000000)",
+        "SELECT range(TIMESTAMP '2000-01-01', TIMESTAMP '2026-01-01', INTERVAL '1 second')",
+        "SELECT replace(repeat('x', 1000000), 'x', repeat('y', 1000000))",
+        "SELECT replace('xx', '', repeat('y', 9000000))",
+        "SELECT regexp_replace(repeat('x', 1000000), '.', repeat('y', 1000000), 'g')",
+        "SELECT array_to_string(range(1, 900000), repeat('y', 1000000))",
+        "SELECT concat(repeat('x', 9000000), repeat('x', 9000000))",
+        "SELECT repeat('x', 9000000) || repeat('x', 9000000)",
+        "SELECT concat_ws(repeat('x', 9000000), 'a', 'b', 'c')",
+        "SELECT array_concat(range(1, 900000), range(1, 900000))",
+        "SELECT range(1, 900000) || range(1, 900000)",
+        "SELECT levenshtein(repeat('x', 9000000), repeat('y', 9000000))",
+        "SELECT encode(repeat('x', 9000000)::bytea, 'hex')",
+    ] {
+        let error = refused(&sql, text).await;
+        assert!(error.message.contains("the limit is"), "{text}: {error:?}");
+    }
+    refused(&sql, "SELECT count(*) FROM range(1, length(repeat('x', 300000000)))").await;
+    // Doubled again and again, by the operator.
+    let doubled =
+        (0..40).fold("SELECT s AS x FROM t".to_owned(), |query, _| format!("SELECT x || x AS x FROM ({query})"));
+    assert!(refused(&sql, &doubled).await.message.contains("the limit is"));
+    for (text, expected) in [
+        ("SELECT repeat('ab', 3), lpad('x', 3, 'y'), 'a' || 'b', replace('aXb', 'X', '--')", "ababab,yyx,ab,a--b"),
+        (
+            "SELECT concat('a', 1, true), concat_ws('-', 'a', 'b'), range(1, 4), array_repeat(1, 2)",
+            "a1true,a-b,[1, 2, 3],[1, 1]",
+        ),
+        ("SELECT count(*) FROM generate_series(1, 1000000)", "1000000"),
+        (
+            "SELECT count(*) FROM generate_series(TIMESTAMP '2026-01-01', TIMESTAMP '2026-02-01', INTERVAL '1 hour')",
+            "745",
+        ),
+        ("SELECT s || NULL FROM t", ""),
+        ("SELECT [1] || [2, 3]", "[1, 2, 3]"),
+    ] {
+        assert_eq!(sql.cells(text).await, expected, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_runs_out() {
+    let sql = Sql::with(Limits { query_time: Duration::from_millis(300), ..Limits::default() }).await;
+    let forever = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b \
+                   WHERE a.value % 7 = b.value % 11";
+    let started = Instant::now();
+    let error = sql.error(forever).await;
+    assert_eq!(error.code, Code::QueryTimeout, "{error:?}");
+    assert_eq!(error.message, "the query took longer than 300ms");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    for forever in [
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value * b.value = -1",
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
+        "SELECT sum(u) FROM (SELECT unnest(range(1, 1000)) + a.value u FROM generate_series(1, 1000000) a)",
+    ] {
+        let started = Instant::now();
+        assert_eq!(sql.code(forever).await, Code::QueryTimeout, "{forever}");
+        assert!(started.elapsed() < Duration::from_secs(3), "{forever}: {:?}", started.elapsed());
+    }
+    let endless = "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r";
+    assert_eq!(sql.code(endless).await, Code::QueryTimeout);
+    assert_eq!(sql.cells("SELECT 1").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_stream_ends_its_query() {
+    let sql = Sql::new().await;
+    let endless = "SELECT a.value FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+    let threads = sql.queries.inner.threads.handle();
+    let tasks = || threads.metrics().num_alive_tasks();
+    let before = tasks();
+    let output = sql.queries.run(sql.session.clone(), endless, &Arc::new(Meter::new())).await.unwrap();
+    let Output::Rows { mut batches, .. } = output else { panic!("a query has rows") };
+    assert!(batches.try_next().await.unwrap().is_some());
+    assert!(tasks() > before);
+    drop(batches);
+    for _ in 0..100 {
+        if tasks() <= before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} tasks are still there, {before} were before", tasks());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_runs_out() {
+    let limits = Limits { query_memory_bytes: 8 << 20, query_spill_bytes: 0, ..Limits::default() };
+    let sql = Sql::with(limits).await;
+    let error = sql.error("SELECT count(DISTINCT value), count(*) FROM generate_series(1, 1000000)").await;
+    assert_eq!(error.code, Code::Planning, "{error:?}");
+    assert!(error.message.contains("more memory"), "{error:?}");
+}

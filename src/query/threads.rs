@@ -1,0 +1,119 @@
+//! Where queries compute: on threads of their own, so that one that holds its thread for long keeps
+//! no write, no answer and no timer waiting. Requests to the store are made where the query came
+//! from, because connections belong to the runtime that opened them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::parquet::{
+    arrow::{arrow_reader::ArrowReaderOptions, async_reader::AsyncFileReader},
+    errors::ParquetError,
+    file::metadata::ParquetMetaData,
+};
+use futures::{FutureExt, future::BoxFuture};
+use tokio::{
+    runtime::{Builder, Handle, Runtime, RuntimeFlavor},
+    task::JoinSet,
+};
+
+use crate::{
+    model::{Code, Error, Result},
+    table::ObjectReader,
+};
+
+/// Planning and running recurse over expressions as deep as [`super::limits`] lets them be. Only
+/// what is used of it takes memory.
+const STACK_BYTES: usize = 32 << 20;
+
+/// The threads of all queries.
+#[derive(Debug)]
+pub(super) struct Threads {
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    /// As many threads as there are processors.
+    pub(super) fn new() -> Result<Threads> {
+        let runtime = Builder::new_multi_thread()
+            .thread_name("siltdb-query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(Code::Unavailable, format!("no threads for queries: {error}")))?;
+        Ok(Threads { runtime: Some(runtime) })
+    }
+
+    /// Where to spawn. A caller on a runtime of one thread wants everything there: it owns time.
+    pub(super) fn handle(&self) -> Handle {
+        let here = Handle::current();
+        match &self.runtime {
+            Some(runtime) if here.runtime_flavor() != RuntimeFlavor::CurrentThread => runtime.handle().clone(),
+            _ => here,
+        }
+    }
+}
+
+impl Drop for Threads {
+    /// Without waiting: it may be dropped where nothing may block.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A reader whose requests are made on another runtime.
+pub(super) struct RemoteReader {
+    reader: ObjectReader,
+    runtime: Handle,
+}
+
+impl RemoteReader {
+    pub(super) fn new(reader: ObjectReader, runtime: Handle) -> RemoteReader {
+        RemoteReader { reader, runtime }
+    }
+
+    /// Runs `request` over there. Dropping the future cancels it.
+    async fn there<T: Send + 'static>(
+        &mut self,
+        request: impl for<'a> FnOnce(&'a mut ObjectReader) -> BoxFuture<'a, Result<T, ParquetError>> + Send + 'static,
+    ) -> Result<T, ParquetError> {
+        let mut reader = self.reader.clone();
+        let mut task = JoinSet::new();
+        task.spawn_on(
+            async move {
+                let answer = request(&mut reader).await;
+                (reader, answer)
+            },
+            &self.runtime,
+        );
+        match task.join_next().await {
+            Some(Ok((reader, answer))) => {
+                self.reader = reader;
+                answer
+            }
+            Some(Err(error)) => Err(ParquetError::External(Box::new(error))),
+            None => Err(ParquetError::General("a request was never made".to_owned())),
+        }
+    }
+}
+
+impl AsyncFileReader for RemoteReader {
+    fn get_bytes(&mut self, range: std::ops::Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        self.there(move |reader| reader.get_bytes(range)).boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<std::ops::Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        self.there(move |reader| reader.get_byte_ranges(ranges)).boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        self.there(|reader| reader.get_metadata(None)).boxed()
+    }
+}
