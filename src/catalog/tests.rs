@@ -44,5 +44,8 @@ async fn only_the_right_password_of_a_known_user_matches() {
     assert!(!passwords.verify("root", "", Some(Credential::Secret(&secret))).await.unwrap());
     assert!(!passwords.verify("root", "no user has this password", Some(Credential::Secret(&secret))).await.unwrap());
     let other = hash_password("new", [8; 16]).unwrap();
-    assert!(!passwords.verify("u", "s3cret", Some(Credential::Hash(&other))).await.unwrap(), "an old password outlived its change");
+    assert!(
+        !passwords.verify("u", "s3cret", Some(Credential::Hash(&other))).await.unwrap(),
+        "an old password outlived its change"
+    );
 }

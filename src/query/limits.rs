@@ -21,7 +21,7 @@ pub const JOINS: usize = 32;
 /// Items of `IN (…)` lists.
 pub const IN_ITEMS: usize = 10_000;
 /// Expressions within expressions: `a + b + c + …` is as deep as it is long, and what walks it recurses.
-pub const EXPRESSION_DEPTH: usize = 500;
+pub const EXPRESSION_DEPTH: usize = 256;
 /// `*` in select lists: each stands for every column.
 pub const WILDCARDS: usize = 64;
 /// Relations once every common table expression is written out where it is used.

@@ -27,14 +27,21 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::model::{Code, Error, Result};
+use crate::{
+    model::{Code, Error, Result},
+    table,
+};
 
 use super::{Output, Request, errors::from_datafusion, provider::SnapshotTable, statement::Explain, timed_out};
 
 /// Batches that wait between a query and its reader.
 const BATCHES_IN_FLIGHT: usize = 2;
 
+/// Snapshots that are tried when files are gone before they are read.
+const ATTEMPTS: usize = 3;
+
 /// How to show a plan instead of running it.
+#[derive(Clone)]
 struct Showing {
     analyze: bool,
     verbose: bool,
@@ -54,7 +61,20 @@ pub(super) async fn explain(request: &Request, explain: Explain) -> Result<Outpu
 }
 
 async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>) -> Result<Output> {
-    let statement = DataFusionStatement::Statement(Box::new(ast::Statement::Query(query)));
+    // Shared and not copied: only the planning threads have the stack to copy what is deep.
+    let statement = Arc::new(DataFusionStatement::Statement(Box::new(ast::Statement::Query(query))));
+    let mut attempt = 1;
+    loop {
+        match start(request, statement.clone(), showing.clone()).await {
+            // The snapshot was older than what the collector keeps. A new one names other files.
+            Err(error) if table::is_missing(&error) && attempt < ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+    }
+}
+
+/// Runs a query up to its first batch: until then a failure leaves nothing half said.
+async fn start(request: &Request, statement: Arc<DataFusionStatement>, showing: Option<Showing>) -> Result<Output> {
     let catalogs = match timeout_at(request.deadline, snapshots(request, &statement)).await {
         Ok(catalogs) => catalogs?,
         Err(_) => return Err(request.timed_out()),
@@ -62,7 +82,10 @@ async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>
     let now = request.engine().clock().now();
     let state = request.queries.context.session(&request.session, catalogs, now);
     let (state, plan) = plan(request, state, statement, showing).await?;
-    Ok(Output::Rows { schema: plan.schema(), batches: drive(request, plan, state.task_ctx()) })
+    let schema = plan.schema();
+    let mut batches = drive(request, plan, state.task_ctx());
+    let first = batches.try_next().await?;
+    Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed() })
 }
 
 /// The tables that the statement names, each as it is in the one snapshot of its database.
@@ -85,7 +108,9 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
         let snapshot = request.engine().snapshot(&database, &tables, &request.meter).await?;
         let schema = MemorySchemaProvider::new();
         for table in tables {
-            let Some(found) = snapshot.table(&table)? else { return Err(request.table_not_found(&name, &table)) };
+            let Some(found) = snapshot.table(&table)? else {
+                return Err(request.table_not_found(&name, &table));
+            };
             let provider = SnapshotTable::new(request.engine(), &request.meter, found);
             schema.register_table(table, Arc::new(provider)).map_err(|error| from_datafusion(&error))?;
         }
@@ -100,33 +125,33 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
 async fn plan(
     request: &Request,
     state: SessionState,
-    statement: DataFusionStatement,
+    statement: Arc<DataFusionStatement>,
     showing: Option<Showing>,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
     let planners = request.queries.planners.clone();
     let Ok(Ok(permit)) = timeout_at(request.deadline, planners.acquire_owned()).await else {
         return Err(Error::new(Code::TooManyQueries, "Concurrent query request limit exceeded"));
     };
-    let threads = request.queries.threads.handle();
-    let planner = threads.clone();
-    let planning = threads.spawn_blocking(move || {
-        let plan = planner.block_on(physical(&state, statement, showing));
+    let runtime = request.queries.threads.handle();
+    let planning = request.queries.threads.spawn_deep(move || {
+        let plan = runtime.block_on(physical(&state, &statement, showing));
         drop(permit);
         (state, plan)
     });
     match timeout_at(request.deadline, planning).await {
         Err(_) => Err(request.timed_out()),
         Ok(Err(error)) => Err(Error::internal(format!("planning ended: {error}"))),
-        Ok(Ok((state, plan))) => Ok((state, plan.map_err(|error| from_datafusion(&error))?)),
+        Ok(Ok(None)) => Err(Error::internal("planning panicked, or found no thread")),
+        Ok(Ok(Some((state, plan)))) => Ok((state, plan.map_err(|error| from_datafusion(&error))?)),
     }
 }
 
 async fn physical(
     state: &SessionState,
-    statement: DataFusionStatement,
+    statement: &DataFusionStatement,
     showing: Option<Showing>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let mut logical = state.statement_to_plan(statement).await?;
+    let mut logical = state.statement_to_plan(statement.clone()).await?;
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&logical)?;
     if let Some(showing) = showing {
         let options = ExplainOption::default()
@@ -174,6 +199,7 @@ fn drive(
             None => None,
         }
     })
+    .fuse()
     .boxed()
 }
 

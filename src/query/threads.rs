@@ -13,7 +13,7 @@ use datafusion::parquet::{
 use futures::{FutureExt, future::BoxFuture};
 use tokio::{
     runtime::{Builder, Handle, Runtime, RuntimeFlavor},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::{
@@ -50,6 +50,18 @@ impl Threads {
             Some(runtime) if here.runtime_flavor() != RuntimeFlavor::CurrentThread => runtime.handle().clone(),
             _ => here,
         }
+    }
+
+    /// Runs work that recurses deeply; `None` if it panicked or no thread could be had for it.
+    pub(super) fn spawn_deep<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        // The blocking threads of another runtime have a stack of their own choice.
+        self.handle().spawn_blocking(move || {
+            let thread = std::thread::Builder::new().name("siltdb-plan".to_owned()).stack_size(STACK_BYTES);
+            thread.spawn(work).ok()?.join().ok()
+        })
     }
 }
 

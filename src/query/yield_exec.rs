@@ -1,6 +1,7 @@
 //! Makes operators give way that turn one batch into very many: DataFusion yields at the leaves of a
 //! plan, and a join may work for minutes on one batch of a leaf. Without this a query cannot be
-//! cancelled while it does.
+//! cancelled while it does. A join that may compare a batch with every row of its other side before it
+//! looks up also gets that batch in pieces, as small as it takes for one not to last long.
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ use datafusion::{
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        joins::HashJoinExec,
+        replace_children_if_necessary,
         statistics::{ChildStats, StatisticsArgs},
     },
 };
@@ -28,6 +31,10 @@ use futures::Stream;
 
 /// How long a task may work before it gives way.
 const TURN: Duration = Duration::from_millis(10);
+
+/// Rows of the first piece of a batch, for a join that compares much and puts out little. Pieces grow
+/// fourfold where that is quick.
+const FIRST_PIECE: usize = 8;
 
 /// Operators whose output may be far larger than their input.
 const MULTIPLYING: [&str; 8] = [
@@ -55,9 +62,12 @@ impl PhysicalOptimizerRule for YieldInJoins {
             if !MULTIPLYING.contains(&node.name()) {
                 return Ok(Transformed::no(node));
             }
-            let inputs = node.children().into_iter().map(|input| YieldExec::over(input.clone())).collect();
-            let node = datafusion::physical_plan::with_new_children_if_necessary(node, inputs)?;
-            Ok(Transformed::yes(YieldExec::over(node)))
+            // The second input is the one that is compared with all of the first.
+            let pieces = |input| input == 1 && filters_pairs(node.as_ref());
+            let inputs = node.children().into_iter().enumerate();
+            let inputs = inputs.map(|(number, input)| YieldExec::over(input.clone(), pieces(number))).collect();
+            let node = replace_children_if_necessary(node, inputs)?;
+            Ok(Transformed::yes(YieldExec::over(node, false)))
         })?;
         Ok(wrapped.data)
     }
@@ -67,17 +77,25 @@ impl PhysicalOptimizerRule for YieldInJoins {
     }
 }
 
+/// Whether a join may look at many pairs of rows without putting any out.
+fn filters_pairs(node: &dyn ExecutionPlan) -> bool {
+    let hash_join = node.downcast_ref::<HashJoinExec>();
+    node.name() == "NestedLoopJoinExec" || hash_join.is_some_and(|join| join.filter().is_some())
+}
+
 /// Passes its input on, and gives way every now and then.
 #[derive(Debug)]
 struct YieldExec {
     input: Arc<dyn ExecutionPlan>,
+    /// Whether to hand batches out in pieces.
+    pieces: bool,
     properties: Arc<PlanProperties>,
 }
 
 impl YieldExec {
-    fn over(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    fn over(input: Arc<dyn ExecutionPlan>, pieces: bool) -> Arc<dyn ExecutionPlan> {
         let properties = input.properties().clone();
-        Arc::new(YieldExec { input, properties })
+        Arc::new(YieldExec { input, pieces, properties })
     }
 }
 
@@ -113,14 +131,15 @@ impl ExecutionPlan for YieldExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) => Ok(YieldExec::over(input)),
+            Some(input) => Ok(YieldExec::over(input, self.pieces)),
             None => internal_err!("YieldExec has one input"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        Ok(Box::pin(Yielding { input, since: Instant::now() }))
+        let pieces = self.pieces.then(|| Pieces { rows: FIRST_PIECE, rest: None, handed_out: None });
+        Ok(Box::pin(Yielding { input, pieces, since: Instant::now() }))
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
@@ -137,20 +156,62 @@ impl ExecutionPlan for YieldExec {
 
 struct Yielding {
     input: SendableRecordBatchStream,
+    pieces: Option<Pieces>,
     /// When it last gave way.
     since: Instant,
+}
+
+/// A batch that is handed out in pieces.
+struct Pieces {
+    /// Rows of the next piece.
+    rows: usize,
+    rest: Option<RecordBatch>,
+    /// When the last piece was.
+    handed_out: Option<Instant>,
+}
+
+impl Pieces {
+    /// The next piece is smaller if the last one took long, larger if it did not.
+    fn adapt(&mut self) {
+        match self.handed_out.take().map(|handed_out| handed_out.elapsed()) {
+            Some(elapsed) if elapsed > TURN * 4 => self.rows = (self.rows / 4).max(1),
+            Some(elapsed) if elapsed < TURN => self.rows = self.rows.saturating_mul(4),
+            _ => {}
+        }
+    }
+
+    fn hand_out(&mut self, batch: RecordBatch) -> RecordBatch {
+        self.handed_out = Some(Instant::now());
+        if batch.num_rows() <= self.rows {
+            return batch;
+        }
+        self.rest = Some(batch.slice(self.rows, batch.num_rows() - self.rows));
+        batch.slice(0, self.rows)
+    }
 }
 
 impl Stream for Yielding {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.adapt();
+        }
         if self.since.elapsed() > TURN {
             self.since = Instant::now();
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.input.as_mut().poll_next(context)
+        if let Some(pieces) = &mut self.pieces
+            && let Some(rest) = pieces.rest.take()
+        {
+            return Poll::Ready(Some(Ok(pieces.hand_out(rest))));
+        }
+        let polled = self.input.as_mut().poll_next(context);
+        match (polled, &mut self.pieces) {
+            (Poll::Ready(Some(Ok(batch))), Some(pieces)) => Poll::Ready(Some(Ok(pieces.hand_out(batch)))),
+            (polled, _) => polled,
+        }
     }
 }
 

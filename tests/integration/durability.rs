@@ -147,7 +147,8 @@ async fn a_stop_under_load_is_clean() {
     }
     target.check();
     let server = Server::start(&target, EAGER_FLUSH).await;
-    verify(&server, &load.points.lock().expect("no panic").clone()).await;
+    let points = load.points.lock().expect("no panic").clone();
+    verify(&server, &points).await;
     server.terminate().await;
 }
 

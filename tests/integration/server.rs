@@ -124,11 +124,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 panic!("the server ended at its start: {status}\n{}", self.log());
             }
-            if let Some(address) = bound_address(&self.log()) {
-                if matches!(send(&address, &ping).await, Ok(response) if response.status == 200) {
-                    self.address = address;
-                    return;
-                }
+            if let Some(address) = bound_address(&self.log())
+                && matches!(send(&address, &ping).await, Ok(response) if response.status == 200)
+            {
+                self.address = address;
+                return;
             }
             assert!(began.elapsed() < PATIENCE, "the server did not start:\n{}", self.log());
             tokio::time::sleep(POLL).await;

@@ -86,7 +86,7 @@ async fn live(store: Store, seed: u64, acknowledged: Arc<Mutex<Vec<&'static str>
 }
 
 async fn crash(crash: Crash, at: usize) -> bool {
-    let calm = Store::memory();
+    let calm = empty_store().await;
     process(&calm, 900).await;
     let faults = Arc::new(CrashAt { crash, at, seen: AtomicUsize::new(0) });
     let acknowledged = Arc::new(Mutex::new(Vec::new()));

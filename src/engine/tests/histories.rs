@@ -21,7 +21,7 @@ fn dice(seed: u64) -> ManualClock {
 #[tokio::test]
 async fn one_process_equals_the_oracle() {
     for seed in 0..SEEDS {
-        let store = Store::memory();
+        let store = empty_store().await;
         let engine = process(&store, seed).await;
         let database = public(&engine).await;
         let dice = dice(seed ^ 0xABCD);
@@ -74,7 +74,7 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
 }
 
 async fn history(seed: u64) {
-    let calm = Store::memory();
+    let calm = empty_store().await;
     process(&calm, 1_000 + seed).await;
     let faulty = calm.with_faults(Arc::new(RandomFaults::new(0.05, seed)));
     let mut tasks = Vec::new();

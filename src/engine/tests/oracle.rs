@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::engine::{Database, Engine, EngineOptions, TableSnapshot};
@@ -12,7 +13,7 @@ use crate::merge::{self, Key};
 use crate::model::clock::{ManualClock, SharedClock};
 use crate::model::{ColumnKind, FieldType, OrderKey, PointBatch, Precision, Result, Sum, TenantId};
 use crate::parse;
-use crate::store::{Meter, Store};
+use crate::store::{CreateOutcome, Meter, Store, paths, probe};
 use crate::table;
 
 pub const TENANT: TenantId = TenantId(1);
@@ -24,6 +25,14 @@ pub type Rows = BTreeMap<(Option<String>, i64), BTreeMap<String, String>>;
 
 pub fn clock(seed: u64) -> SharedClock {
     Arc::new(ManualClock::new(NOW, seed))
+}
+
+/// An empty store that was found good before: the probe's hundreds of requests are tested elsewhere.
+pub async fn empty_store() -> Store {
+    let store = Store::memory();
+    let result = paths::probe_result(probe::PROBE_VERSION);
+    assert!(matches!(store.create(&result, Bytes::from_static(b"passed\n")).await, CreateOutcome::Created));
+    store
 }
 
 /// One process on a store.

@@ -7,11 +7,11 @@ use super::oracle::*;
 use crate::engine::{Duties, Engine, EngineOptions};
 use crate::model::clock::{ManualClock, SharedClock};
 use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType};
-use crate::store::{Meter, Store, paths};
+use crate::store::{Meter, paths};
 
 #[tokio::test]
 async fn what_is_written_is_read_before_and_after_settling() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     let mut expected = Rows::new();
@@ -39,7 +39,7 @@ async fn what_is_written_is_read_before_and_after_settling() {
 
 #[tokio::test]
 async fn a_steady_write_costs_one_put_and_one_get_and_a_warm_snapshot_one_list_and_one_get() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 10").await.unwrap();
@@ -55,7 +55,7 @@ async fn a_steady_write_costs_one_put_and_one_get_and_a_warm_snapshot_one_list_a
 
 #[tokio::test]
 async fn another_process_sees_a_write_at_once() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let (one, two) = (process(&store, 1).await, process(&store, 2).await);
     let (here, there) = (public(&one).await, public(&two).await);
     let mut expected = Rows::new();
@@ -72,7 +72,7 @@ async fn another_process_sees_a_write_at_once() {
 
 #[tokio::test]
 async fn a_conflict_refuses_the_whole_request() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 10").await.unwrap();
@@ -86,7 +86,7 @@ async fn a_conflict_refuses_the_whole_request() {
 
 #[tokio::test]
 async fn a_dropped_table_is_gone_and_its_name_free() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let (one, two) = (process(&store, 1).await, process(&store, 2).await);
     let (here, there) = (public(&one).await, public(&two).await);
     write(&one, &here, "t,host=a v=1 10").await.unwrap();
@@ -108,7 +108,7 @@ async fn a_dropped_table_is_gone_and_its_name_free() {
 
 #[tokio::test]
 async fn databases_by_name_across_processes() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let (one, two) = (process(&store, 1).await, process(&store, 2).await);
     assert_eq!(two.database(TENANT, "air").await.unwrap_err().code, Code::DatabaseNotFound);
     one.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
@@ -130,7 +130,7 @@ async fn databases_by_name_across_processes() {
 
 #[tokio::test]
 async fn expired_points_are_refused_and_their_files_go() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let clock = Arc::new(ManualClock::new(NOW, 1));
     let shared: SharedClock = clock.clone();
     let options = EngineOptions { grace: Duration::ZERO, ..EngineOptions::default() };
@@ -153,7 +153,7 @@ async fn expired_points_are_refused_and_their_files_go() {
 
 #[tokio::test]
 async fn strict_databases_refuse_what_is_not_defined() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let engine = process(&store, 1).await;
     let options = DatabaseOptions { strict_write: true, ..DatabaseOptions::default() };
     engine.create_database(TENANT, "strict", options, false).await.unwrap();
@@ -167,7 +167,7 @@ async fn strict_databases_refuse_what_is_not_defined() {
 
 #[tokio::test]
 async fn damage_is_an_error_and_check_names_it() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 10").await.unwrap();
@@ -200,7 +200,7 @@ async fn damage_is_an_error_and_check_names_it() {
 
 #[tokio::test]
 async fn writers_wait_their_turn_when_too_much_is_unsettled() {
-    let store = Store::memory();
+    let store = empty_store().await;
     let mut options = EngineOptions::default();
     options.limits.live_segments = 3;
     let engine = Engine::open(store, clock(1), options).await.unwrap();
