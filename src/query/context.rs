@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::temporal_conversions::timestamp_ns_to_datetime,
-    catalog::{CatalogProviderList, MemoryCatalogProviderList},
+    catalog::CatalogProviderList,
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
@@ -85,11 +85,6 @@ impl Context {
         let started = timestamp_ns_to_datetime(now).map(|time| time.and_utc());
         state.execution_props_mut().query_execution_start_time = started;
         state
-    }
-
-    /// A session without tables.
-    pub fn bare_session(&self, session: &Session, now: i64) -> SessionState {
-        self.session(session, Arc::new(MemoryCatalogProviderList::new()), now)
     }
 
     /// Names of the functions that may stand in `FROM`.

@@ -129,7 +129,8 @@ async fn an_error_inside_a_success_is_one() {
     let server =
         server(vec![Some((200, begun)), Some((200, "")), Some((200, "")), Some((200, failed)), Some((200, completed))])
             .await;
-    let mut upload = server.store.upload("k").unwrap();
+    // Parts of 8 MiB take an unoptimised client and a busy machine their time.
+    let mut upload = server.store.with_deadline(Duration::from_secs(120)).upload("k").unwrap();
     upload.write(vec![0; PART_BYTES + 1].into()).await.unwrap();
     upload.finish().await.unwrap();
     assert_eq!(server.seen.lock().unwrap().len(), 5);
