@@ -1,5 +1,7 @@
 //! Dates and times of day as text (ISO 8601, proleptic Gregorian calendar).
 
+use crate::model::time::civil_from_days;
+
 /// How many digits of a second are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fraction {
@@ -7,21 +9,6 @@ pub enum Fraction {
     Nine,
     /// None, three, six or nine: as few as keep the value.
     AsNeeded,
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-fn civil(days: i64) -> (i64, u32, u32) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month as u32, day as u32)
 }
 
 fn push_two(out: &mut Vec<u8>, value: u32) {
@@ -41,7 +28,7 @@ fn push_digits(out: &mut Vec<u8>, value: u32, width: usize) {
 
 /// Appends a date, `2022-10-19`, given in days since 1970-01-01. Years outside of 0 to 9999 carry a sign.
 pub fn push_date(out: &mut Vec<u8>, days: i64) {
-    let (year, month, day) = civil(days);
+    let (year, month, day) = civil_from_days(days);
     match u32::try_from(year) {
         Ok(year @ 0..=9_999) => push_digits(out, year, 4),
         _ => {
@@ -50,9 +37,9 @@ pub fn push_date(out: &mut Vec<u8>, days: i64) {
         }
     }
     out.push(b'-');
-    push_two(out, month);
+    push_two(out, month as u32);
     out.push(b'-');
-    push_two(out, day);
+    push_two(out, day as u32);
 }
 
 /// Appends a moment, `2022-10-19T01:40:00.000000000`, given in ticks since 1970, without a zone.

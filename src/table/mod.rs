@@ -18,7 +18,6 @@
 mod footers;
 mod layout;
 mod partition;
-mod prune;
 mod read;
 mod summary;
 #[cfg(test)]
@@ -33,7 +32,6 @@ use crate::model::{DataFile, Sum, TableSchema};
 
 pub use footers::{CacheStatistics, Footers};
 pub use partition::{MAXIMUM_PARTITIONS, Span, choose_span, partition_of, split_by_partition};
-pub use prune::{TagFilter, may_match};
 pub use read::{ObjectReader, read_file};
 pub use write::{Target, write_file};
 

@@ -8,7 +8,7 @@ use arrow::{
 };
 
 use super::layout::ticks;
-use crate::model::{Error, Precision, Result};
+use crate::model::{Error, Precision, Result, time::civil_from_days};
 
 /// What one partition spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,63 +134,11 @@ fn four_digits(year: i64) -> String {
     format!("{sign}{:04}", year.unsigned_abs())
 }
 
-/// Year, month and day of the proleptic Gregorian calendar, `day` being the days since 1970-01-01.
-/// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": eras of 400 years, whose years
-/// begin in March, so that the leap day comes last.
-fn civil_from_days(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_month)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const DAY: i64 = 86_400_000;
-
-    #[test]
-    fn known_dates() {
-        for (day, expected) in [
-            (0, (1970, 1, 1)),
-            (-1, (1969, 12, 31)),
-            (11_016, (2000, 2, 29)),
-            (11_017, (2000, 3, 1)),
-            (20_781, (2026, 11, 24)),
-            (-719_468, (0, 3, 1)),
-            (-719_529, (-1, 12, 31)),
-            (2_932_896, (9999, 12, 31)),
-            (2_932_897, (10_000, 1, 1)),
-        ] {
-            assert_eq!(civil_from_days(day), expected);
-        }
-    }
-
-    #[test]
-    fn every_day_of_two_eras_follows_the_one_before() {
-        let length = |year: i64, month: i64| match month {
-            2 if (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        let (mut year, mut month, mut day) = civil_from_days(-719_468);
-        for number in -719_468 + 1..146_097 {
-            (year, month, day) = match day < length(year, month) {
-                true => (year, month, day + 1),
-                false if month < 12 => (year, month + 1, 1),
-                false => (year + 1, 1, 1),
-            };
-            assert_eq!(civil_from_days(number), (year, month, day));
-        }
-    }
 
     #[test]
     fn folders_of_ordinary_and_extreme_times() {
