@@ -192,10 +192,6 @@ impl Engine {
         databases.entry(id).or_insert_with(|| Arc::new(OpenDatabase::new(self, tenant, id))).clone()
     }
 
-    fn forget_database(&self, id: DatabaseId) {
-        self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
-
     /// A database by name. `DatabaseNotFound` only after asking the store.
     pub async fn database(&self, tenant: TenantId, name: &str) -> Result<Database> {
         if let Some(id) = self.catalog().await?.state.database(tenant, name) {
@@ -230,8 +226,13 @@ impl Engine {
         if_not_exists: bool,
     ) -> Result<()> {
         crate::model::names::check_name("Database name", name)?;
-        if self.newest_catalog().await?.state.database(tenant, name).is_some() {
-            return if if_not_exists { Ok(()) } else { Err(catalog::database_exists(name)) };
+        if let Some(id) = self.newest_catalog().await?.state.database(tenant, name) {
+            let manifest = self.open_database(tenant, id).ledger.load(&self.inner.store).await?.manifest;
+            if !manifest.state.dropped {
+                return if if_not_exists { Ok(()) } else { Err(catalog::database_exists(name)) };
+            }
+            // Somebody's drop got no further than the manifest.
+            self.forget_database(tenant, name, id).await?;
         }
         // The manifest first: a catalog never names a database that is not there. What a crash in
         // between leaves is an empty database that nothing names.
@@ -248,20 +249,25 @@ impl Engine {
 
     pub async fn drop_database(&self, tenant: TenantId, name: &str, if_exists: bool) -> Result<()> {
         catalog::check_droppable(name)?;
-        let database = match self.database(tenant, name).await {
-            Err(error) if error.code == Code::DatabaseNotFound && if_exists => return Ok(()),
-            other => other?,
+        let Some(id) = self.newest_catalog().await?.state.database(tenant, name) else {
+            return if if_exists { Ok(()) } else { Err(catalog::database_not_found(name)) };
         };
-        // The manifest first: from then on every confirm and every snapshot knows.
-        database.open.commit(&self.inner.store, self.limits(), &Edit::DropDatabase).await?;
+        // The manifest first: from then on every confirm and every snapshot knows. That it is dropped
+        // already is what a crash in between leaves.
+        self.open_database(tenant, id).commit(&self.inner.store, self.limits(), &Edit::DropDatabase).await?;
+        self.forget_database(tenant, name, id).await
+    }
+
+    /// Takes a dropped database's name out of the catalog.
+    async fn forget_database(&self, tenant: TenantId, name: &str, id: DatabaseId) -> Result<()> {
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
-            match newest.state.without_database(tenant, name, database.id)? {
+            match newest.state.without_database(tenant, name, id)? {
                 Some(state) => Ok(Step::Commit { kind: "drop database", state, output: () }),
                 None => Ok(Step::Done(())),
             }
         });
         forget.await?;
-        self.forget_database(database.id);
+        self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What one query sees: the newest manifest and the tail, taken once.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,6 @@ use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Database, Engine, databases::OpenDatabase};
-use crate::catalog;
 use crate::database::{DatabaseState, Edit, Table};
 use crate::ledger::{Listing, Manifest};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
@@ -129,14 +129,17 @@ impl Engine {
     /// acknowledged before the call, by any process, is in it.
     pub async fn snapshot(&self, database: &Database, tables: &[String], meter: &Arc<Meter>) -> Result<Snapshot> {
         let store = self.inner.store.metered(meter);
-        let open = &database.open;
+        let mut database = Cow::Borrowed(database);
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.inner.totals.snapshot_restarts.fetch_add(1, Ordering::Relaxed);
             }
+            let open = &database.open;
             let listing = open.ledger.load(&store).await?;
             if listing.manifest.state.dropped {
-                return Err(catalog::database_not_found(&database.name));
+                // Another process dropped it; perhaps the name means another database by now.
+                database = Cow::Owned(self.database(database.tenant, &database.name).await?);
+                continue;
             }
             open.learn_tail(&listing);
             let Some(segments) = visible(&listing) else {

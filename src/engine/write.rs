@@ -12,6 +12,7 @@ use arrow::compute::kernels::aggregate;
 use arrow::datatypes::Schema;
 
 use super::{Database, Engine, databases::OpenDatabase, writer};
+use crate::catalog;
 use crate::database::{DatabaseState, Edit, NewColumns, Resolution, resolve};
 use crate::ledger::Manifest;
 use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, TableId};
@@ -48,7 +49,12 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let manifest = database.open.ledger.current(&store).await?;
             if manifest.state.dropped {
-                database = Cow::Owned(self.database(database.tenant, &database.name).await?);
+                let successor = self.database(database.tenant, &database.name).await?;
+                if successor.options.precision != database.options.precision {
+                    // The points' times are ticks of the database that is gone.
+                    return Err(catalog::database_not_found(&database.name));
+                }
+                database = Cow::Owned(successor);
                 continue;
             }
             self.refuse_expired(&manifest.state, &points)?;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::oracle::*;
+use crate::database::Edit;
 use crate::engine::{Duties, Engine, EngineOptions};
 use crate::model::clock::{ManualClock, SharedClock};
-use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType};
+use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType, Precision};
 use crate::store::{Meter, paths};
 
 #[tokio::test]
@@ -126,6 +127,32 @@ async fn databases_by_name_across_processes() {
     write(&two, &air, "t v=2 2").await.unwrap();
     let again = one.database(TENANT, "air").await.unwrap();
     assert_eq!(read(&one, &again, "t").await.unwrap().len(), 1);
+    assert_eq!(read(&two, &air, "t").await.unwrap().len(), 1);
+    // Its times would mean something else in a database of another precision.
+    one.drop_database(TENANT, "air", false).await.unwrap();
+    let coarse = DatabaseOptions { precision: Precision::Millisecond, ..DatabaseOptions::default() };
+    one.create_database(TENANT, "air", coarse, false).await.unwrap();
+    assert_eq!(write(&two, &air, "t v=2 2").await.unwrap_err().code, Code::DatabaseNotFound);
+}
+
+#[tokio::test]
+async fn a_drop_that_stopped_half_way_does_not_hold_the_name() {
+    let store = empty_store().await;
+    let engine = process(&store, 1).await;
+    for finish in [true, false] {
+        engine.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
+        let air = engine.database(TENANT, "air").await.unwrap();
+        // The manifest's half of a drop.
+        engine.commit_helping(&air, &Edit::DropDatabase).await.unwrap();
+        assert_eq!(engine.database(TENANT, "air").await.unwrap_err().code, Code::DatabaseNotFound);
+        if finish {
+            engine.drop_database(TENANT, "air", false).await.unwrap();
+            assert_eq!(engine.drop_database(TENANT, "air", false).await.unwrap_err().code, Code::DatabaseNotFound);
+            engine.drop_database(TENANT, "air", true).await.unwrap();
+        }
+    }
+    engine.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
+    write(&engine, &engine.database(TENANT, "air").await.unwrap(), "t v=1 1").await.unwrap();
 }
 
 #[tokio::test]
