@@ -5,6 +5,7 @@
 //! | GET, HEAD | `/api/v1/ping` | says that the server is there |
 //! | POST | `/api/v1/write` | line protocol → points |
 //! | POST | `/api/v1/sql` | SQL → rows in the format that `Accept` names |
+//! | POST | `/write` | the same with the conventions of InfluxDB 1 |
 //! | GET, HEAD | `/metrics` | numbers for Prometheus |
 //!
 //! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code",
@@ -19,6 +20,7 @@
 mod answer;
 mod body;
 pub mod encoding;
+mod influx;
 mod observe;
 mod parameters;
 mod ping;
@@ -149,10 +151,11 @@ impl App {
 type Route = (&'static str, &'static str, fn() -> MethodRouter<App>);
 
 /// The whole surface. A slash at the end of a path makes no difference.
-const ROUTES: [Route; 4] = [
+const ROUTES: [Route; 5] = [
     ("/api/v1/ping", "GET, HEAD", || get(ping::ping)),
     ("/api/v1/write", "POST", || post(write::write)),
     ("/api/v1/sql", "POST", || post(sql::sql)),
+    ("/write", "POST", || post(influx::write)),
     ("/metrics", "GET, HEAD", || get(scrape::scrape)),
 ];
 

@@ -76,11 +76,11 @@ pub enum WritePrecision {
 }
 
 impl WritePrecision {
-    /// `ns`, `us`, `ms` or `s`, in any case.
+    /// `ns`, `us`, `ms` or `s`, in any case; `n` and `u` as InfluxDB 1 writes them.
     pub fn parse(text: &str) -> Option<WritePrecision> {
         match text.to_ascii_lowercase().as_str() {
-            "ns" => Some(WritePrecision::Nanosecond),
-            "us" => Some(WritePrecision::Microsecond),
+            "ns" | "n" => Some(WritePrecision::Nanosecond),
+            "us" | "u" => Some(WritePrecision::Microsecond),
             "ms" => Some(WritePrecision::Millisecond),
             "s" => Some(WritePrecision::Second),
             _ => None,
