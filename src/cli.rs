@@ -16,7 +16,7 @@ use crate::http::{self, App, HttpOptions};
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::{Code, Error, Result};
 use crate::query::Queries;
-use crate::store::{Store, probe::probe};
+use crate::store::{Store, paths, probe::probe};
 
 const CONFIG_FLAG: &str = "config";
 const CONFIG_VARIABLE: &str = "SILTDB_CONFIG";
@@ -217,7 +217,7 @@ async fn check(settings: &Settings) -> Result<ExitCode> {
 
 async fn doctor(settings: &Settings) -> Result<ExitCode> {
     let store = Store::open(&settings.store).await?;
-    let report = probe(&store, "sys/probe/", SystemClock.random()).await;
+    let report = probe(&store, paths::PROBE_PREFIX, SystemClock.random()).await;
     print(&format!("{report}"))?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

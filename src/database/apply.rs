@@ -25,7 +25,6 @@ pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) 
         Edit::CreateTable { name, columns } => create_table(state, name, columns, limits),
         Edit::DropTable { name } => drop_table(state, version, name),
         Edit::DropDatabase => Ok(DatabaseState { dropped: true, epoch: version, ..state.clone() }),
-        Edit::SetOptions(options) => set_options(state, options),
         Edit::Expire { table, files } => expire(state, *table, files),
         Edit::Collect => Ok(DatabaseState { gc_fence: version - 1, ..state.clone() }),
     }?;
@@ -183,16 +182,6 @@ fn drop_table(state: &DatabaseState, version: u64, name: &str) -> Outcome {
     next.tables.remove(name);
     next.epoch = version;
     Ok(next)
-}
-
-fn set_options(state: &DatabaseState, options: &crate::model::DatabaseOptions) -> Outcome {
-    if options.precision != state.options.precision {
-        return Err(Refusal::Invalid(Error::new(
-            Code::Semantic,
-            "Semantic error: a database's precision cannot be changed",
-        )));
-    }
-    Ok(DatabaseState { options: options.clone(), ..state.clone() })
 }
 
 fn expire(state: &DatabaseState, table: TableId, files: &[String]) -> Outcome {

@@ -1,6 +1,6 @@
 //! What can happen to a database.
 
-use crate::model::{ColumnKind, DataFile, DatabaseOptions, Error, Sum, TableId};
+use crate::model::{ColumnKind, DataFile, Error, Sum, TableId};
 use crate::store::paths::SegmentName;
 
 use super::NewColumns;
@@ -43,7 +43,6 @@ pub enum Edit {
         name: String,
     },
     DropDatabase,
-    SetOptions(DatabaseOptions),
     /// Data files whose every row is past the database's retention.
     Expire {
         table: TableId,
@@ -89,7 +88,6 @@ impl Edit {
             Edit::CreateTable { .. } => "create table",
             Edit::DropTable { .. } => "drop table",
             Edit::DropDatabase => "drop database",
-            Edit::SetOptions(_) => "set options",
             Edit::Expire { .. } => "expire",
             Edit::Collect => "collect",
         }

@@ -81,7 +81,7 @@ impl Engine {
         );
         report.problems.extend(listing.unknown.iter().map(|name| format!("{name}: SiltDB does not give such names")));
         self.check_segments(open, listing, report).await?;
-        let prefix = format!("{root}data/");
+        let prefix = paths::data_prefix(root);
         let mut stored: HashMap<String, u64> = HashMap::new();
         for entry in self.inner.store.list(&prefix, None).await? {
             if paths::data_file_base(&entry.path).is_none() {

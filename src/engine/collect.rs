@@ -32,7 +32,7 @@ impl Engine {
     pub(super) async fn collect_open(&self, open: &OpenDatabase) -> Result<usize> {
         let Some(horizon) = self.horizon(open).await? else { return Ok(0) };
         let mut doomed = log_garbage(open, &horizon);
-        let data = self.inner.store.list(&format!("{}data/", open.root()), None).await?;
+        let data = self.inner.store.list(&paths::data_prefix(open.root()), None).await?;
         let newest = open.ledger.load(&self.inner.store).await?.manifest;
         if !data_garbage(open, &data, &horizon, &newest, u64::MAX).is_empty() {
             // G2: from here on, nothing that began before this version can commit.

@@ -271,11 +271,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes a database's options; its precision stays.
-    pub async fn set_options(&self, database: &Database, options: DatabaseOptions) -> Result<()> {
-        self.commit_helping(database, &Edit::SetOptions(options)).await.map(|_| ())
-    }
-
     /// Commits an edit that may have to let a flush finish first. `false` when there was nothing to
     /// do.
     pub(super) async fn commit_helping(&self, database: &Database, edit: &Edit) -> Result<bool> {

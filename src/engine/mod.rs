@@ -3,7 +3,7 @@
 //! | verb | does |
 //! |---|---|
 //! | `authenticate`, `tenant` | who is asking |
-//! | `database`, `create_database`, `drop_database`, `set_options` | databases by name |
+//! | `database`, `create_database`, `drop_database` | databases by name |
 //! | `create_table`, `drop_table` | tables |
 //! | `write` | points → durable, acknowledged |
 //! | `snapshot` | what one query sees |

@@ -60,11 +60,6 @@ impl Snapshot {
         &self.manifest.state.options
     }
 
-    /// Number of the manifest it was taken from.
-    pub fn version(&self) -> u64 {
-        self.manifest.version
-    }
-
     /// Sorted.
     pub fn table_names(&self) -> Vec<String> {
         self.manifest.state.tables.keys().cloned().collect()

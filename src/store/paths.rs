@@ -18,12 +18,12 @@ use crate::model::{DatabaseId, OrderKey, TableId, TenantId, names::folder_form};
 /// Root of the catalog.
 pub const CATALOG_ROOT: &str = "sys/";
 
-/// Root of all tenants.
-pub const TENANTS_ROOT: &str = "t/";
+/// Where the store's probe works.
+pub const PROBE_PREFIX: &str = "sys/probe/";
 
 /// Where the result of the store's probe is kept for this version of the probe.
 pub fn probe_result(version: u32) -> String {
-    format!("sys/probe/{version}")
+    format!("{PROBE_PREFIX}{version}")
 }
 
 /// Root of a database, ending in `/`.
@@ -34,6 +34,11 @@ pub fn database_root(tenant: TenantId, database: DatabaseId) -> String {
 /// Prefix of the log below a root, ending in `/`.
 pub fn log_prefix(root: &str) -> String {
     format!("{root}log/")
+}
+
+/// Prefix of the data files below a root, ending in `/`.
+pub fn data_prefix(root: &str) -> String {
+    format!("{root}data/")
 }
 
 /// Manifest `version` below a root.

@@ -90,7 +90,7 @@ pub async fn probe_once(store: &Store) -> Result<()> {
     if store.get(&result).await?.is_some() {
         return Ok(());
     }
-    let probe = Probe::new(store, "sys/probe/", store.clock.random());
+    let probe = Probe::new(store, paths::PROBE_PREFIX, store.clock.random());
     let report = probe.essentials().await;
     probe.clean_up().await;
     if let Some(failed) = report.checks.iter().find(|check| !check.ok) {
