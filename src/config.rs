@@ -86,6 +86,7 @@ impl Settings {
             root_password_hash: self.root_password_hash.as_ref().map(|hash| hash.expose_secret().to_owned()),
             root_password: self.root_password.clone().unwrap_or_default(),
             grace: self.grace,
+            ..EngineOptions::default()
         }
     }
 }

@@ -31,6 +31,20 @@ const SYSTEM_DATABASES: [&str; 4] = ["cluster_schema", "information_schema", DEF
 pub struct CatalogState {
     pub tenants: BTreeMap<String, Tenant>,
     pub users: BTreeMap<String, UserEntry>,
+    /// Databases whose objects are still to be deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedDatabase>,
+}
+
+/// What is left of a database that no name means any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedDatabase {
+    pub tenant: TenantId,
+    pub id: DatabaseId,
+    /// Nanoseconds since 1970.
+    pub since: i64,
+    /// Nothing is left but the manifest that says that it was dropped.
+    pub emptied: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +75,7 @@ impl CatalogState {
         CatalogState {
             tenants: BTreeMap::from([(DEFAULT_TENANT.to_owned(), tenant)]),
             users: BTreeMap::from([(ROOT_USER.to_owned(), root)]),
+            dropped: Vec::new(),
         }
     }
 
@@ -84,14 +99,29 @@ impl CatalogState {
         Ok(next)
     }
 
-    /// The state without a database; `None` when that name no longer means `id`.
-    pub fn without_database(&self, tenant: TenantId, name: &str, id: DatabaseId) -> Result<Option<Self>> {
+    /// The state without a database, dropped at `now` (nanoseconds since 1970); `None` when that name no
+    /// longer means `id`.
+    pub fn without_database(&self, tenant: TenantId, name: &str, id: DatabaseId, now: i64) -> Result<Option<Self>> {
         if self.database(tenant, name) != Some(id) {
             return Ok(None);
         }
         let mut next = self.clone();
         next.tenant_mut(tenant)?.databases.remove(name);
+        next.dropped.push(DroppedDatabase { tenant, id, since: now, emptied: false });
         Ok(Some(next))
+    }
+
+    /// The state with a dropped database marked as emptied, or, if `gone`, forgotten; `None` when that
+    /// is so already.
+    pub fn with_emptied(&self, id: DatabaseId, gone: bool) -> Option<Self> {
+        let mut next = self.clone();
+        let position = next.dropped.iter().position(|dropped| dropped.id == id)?;
+        if gone {
+            next.dropped.remove(position);
+        } else if std::mem::replace(&mut next.dropped[position].emptied, true) {
+            return None;
+        }
+        Some(next)
     }
 
     fn tenant_mut(&mut self, id: TenantId) -> Result<&mut Tenant> {

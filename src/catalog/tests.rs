@@ -12,8 +12,13 @@ fn databases_come_and_go_by_name() {
     let two = first.with_database(tenant, "air", DatabaseId(11)).unwrap();
     assert_eq!(two.database(tenant, "air"), Some(DatabaseId(11)));
     assert_eq!(two.with_database(tenant, "air", DatabaseId(12)).unwrap_err().code, Code::DatabaseExists);
-    assert!(two.without_database(tenant, "air", DatabaseId(99)).unwrap().is_none());
-    let gone = two.without_database(tenant, "air", DatabaseId(11)).unwrap().unwrap();
+    assert!(two.without_database(tenant, "air", DatabaseId(99), 5).unwrap().is_none());
+    let gone = two.without_database(tenant, "air", DatabaseId(11), 5).unwrap().unwrap();
+    assert_eq!(gone.dropped, [DroppedDatabase { tenant, id: DatabaseId(11), since: 5, emptied: false }]);
+    let emptied = gone.with_emptied(DatabaseId(11), false).unwrap();
+    assert!(emptied.dropped[0].emptied && emptied.with_emptied(DatabaseId(11), false).is_none());
+    let forgotten = emptied.with_emptied(DatabaseId(11), true).unwrap();
+    assert!(forgotten.dropped.is_empty() && forgotten.with_emptied(DatabaseId(11), true).is_none());
     assert_eq!(gone.database(tenant, "air"), None);
     assert_eq!(gone.database(tenant, "public"), Some(DatabaseId(10)));
     for name in ["", "  ", "a/b", "..", "a\nb"] {

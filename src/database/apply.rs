@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{DatabaseState, Edit, FlushedTable, Refusal, Table, define, invariants};
-use crate::model::{Code, ColumnKind, DataFile, Error, Sum, TableId, limits::Limits, names::check_name};
+use super::{DatabaseState, Edit, Refusal, define, files, invariants};
+use crate::model::{Code, ColumnKind, Error, TableId, limits::Limits, names::check_name};
 use crate::store::paths::SegmentName;
 
-type Outcome = Result<DatabaseState, Refusal>;
+pub(super) type Outcome = Result<DatabaseState, Refusal>;
 
 /// The state that manifest `version` holds after `edit`. `version` is one more than that of
 /// `state`.
@@ -17,15 +17,17 @@ pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) 
     let next = match edit {
         Edit::Seal => seal(state, version),
         Edit::Freeze { floor, epoch, segments } => freeze(state, *floor, *epoch, segments),
-        Edit::Flush { floor, consumed, base, tables } => flush(state, *floor, consumed, *base, tables),
-        Edit::Merge { table, inputs, output, dropped, base } => {
-            merge(state, *table, inputs, output.as_deref(), *dropped, *base)
+        Edit::Flush { floor, consumed, base, tables } => files::flush(state, *floor, consumed, *base, tables),
+        Edit::Merge { table, inputs, outputs, dropped, base } => {
+            files::merge(state, *table, inputs, outputs, *dropped, *base)
         }
+        Edit::Pack { tables, base } => files::pack(state, tables, *base),
+        Edit::Unpack { table, leaf, files } => files::unpack(state, *table, leaf, files),
         Edit::Define(wanted) => define_tables(state, wanted, limits),
         Edit::CreateTable { name, columns } => create_table(state, name, columns, limits),
         Edit::DropTable { name } => drop_table(state, version, name),
         Edit::DropDatabase => Ok(DatabaseState { dropped: true, epoch: version, ..state.clone() }),
-        Edit::Expire { table, files } => expire(state, *table, files),
+        Edit::Expire { tables } => files::expire(state, tables),
         Edit::Collect => Ok(DatabaseState { gc_fence: version - 1, ..state.clone() }),
     }?;
     let broken = invariants::transition_violations(state, &next, version);
@@ -52,78 +54,6 @@ fn freeze(state: &DatabaseState, floor: u64, epoch: u64, segments: &[SegmentName
         return Err(Refusal::Superseded);
     }
     Ok(DatabaseState { frozen: Some(segments.to_vec()), ..state.clone() })
-}
-
-fn flush(state: &DatabaseState, floor: u64, consumed: &[SegmentName], base: u64, tables: &[FlushedTable]) -> Outcome {
-    if state.floor != floor || state.gc_fence > base {
-        return Err(Refusal::Superseded);
-    }
-    let Some(rest) = state.frozen.as_ref().and_then(|frozen| frozen.strip_prefix(consumed)) else {
-        return Err(Refusal::Superseded);
-    };
-    let mut next = state.clone();
-    for flushed in tables {
-        let produced = flushed.files.iter().fold(flushed.dropped, |sum, file| sum.plus(file.sum));
-        if produced != flushed.consumed {
-            return Err(lost_points("flush", flushed.table, flushed.consumed, produced));
-        }
-        change_table(&mut next, flushed.table, |table| {
-            table.files.extend(flushed.files.iter().cloned().map(Arc::new));
-            table.settled = table.settled.plus(flushed.consumed);
-            table.dropped = table.dropped.plus(flushed.dropped);
-        })?;
-    }
-    if rest.is_empty() {
-        next.floor = state.epoch;
-        next.frozen = None;
-    } else {
-        next.frozen = Some(rest.to_vec());
-    }
-    Ok(next)
-}
-
-fn merge(
-    state: &DatabaseState,
-    table: TableId,
-    inputs: &[String],
-    output: Option<&DataFile>,
-    dropped: Sum,
-    base: u64,
-) -> Outcome {
-    if state.gc_fence > base {
-        return Err(Refusal::Superseded);
-    }
-    let Some((_, current)) = state.table_by_id(table) else { return Err(Refusal::Superseded) };
-    let (gone, kept): (Vec<&Arc<DataFile>>, Vec<&Arc<DataFile>>) =
-        current.files.iter().partition(|file| inputs.contains(&file.path));
-    if gone.len() != inputs.len() {
-        return Err(Refusal::Superseded);
-    }
-    let consumed = gone.iter().fold(Sum::default(), |sum, file| sum.plus(file.sum));
-    let produced = output.map_or(dropped, |file| dropped.plus(file.sum));
-    if consumed != produced {
-        return Err(lost_points("merge", table, consumed, produced));
-    }
-    let mut files: Vec<Arc<DataFile>> = kept.into_iter().cloned().collect();
-    files.extend(output.cloned().map(Arc::new));
-    let mut next = state.clone();
-    change_table(&mut next, table, |table| {
-        table.files = files;
-        table.dropped = table.dropped.plus(dropped);
-    })?;
-    Ok(next)
-}
-
-fn lost_points(what: &str, table: TableId, consumed: Sum, produced: Sum) -> Refusal {
-    Refusal::Invalid(Error::internal(format!(
-        "a {what} of table {table} would not conserve its points: {consumed:?} went in, {produced:?} came out"
-    )))
-}
-
-fn change_table(state: &mut DatabaseState, id: TableId, change: impl FnOnce(&mut Table)) -> Result<(), Refusal> {
-    let table = state.tables.values_mut().find(|table| table.id == id).ok_or(Refusal::Superseded)?;
-    change(Arc::make_mut(table));
-    Ok(())
 }
 
 fn define_tables(state: &DatabaseState, wanted: &[define::NewColumns], limits: &Limits) -> Outcome {
@@ -182,16 +112,4 @@ fn drop_table(state: &DatabaseState, version: u64, name: &str) -> Outcome {
     next.tables.remove(name);
     next.epoch = version;
     Ok(next)
-}
-
-fn expire(state: &DatabaseState, table: TableId, files: &[String]) -> Outcome {
-    let mut next = state.clone();
-    let mut removed = 0;
-    change_table(&mut next, table, |table| {
-        let (gone, kept): (Vec<_>, Vec<_>) = table.files.drain(..).partition(|file| files.contains(&file.path));
-        removed = gone.len();
-        table.files = kept;
-        table.dropped = gone.iter().fold(table.dropped, |sum, file| sum.plus(file.sum));
-    })?;
-    if removed == 0 { Err(Refusal::Nothing) } else { Ok(next) }
 }

@@ -111,8 +111,10 @@ pub(super) fn new_table(id: TableId) -> Table {
         schema: TableSchema::new(),
         next_column: 1,
         files: Vec::new(),
+        leaves: Vec::new(),
         settled: Default::default(),
         dropped: Default::default(),
+        text: Default::default(),
     }
 }
 

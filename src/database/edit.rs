@@ -1,9 +1,11 @@
 //! What can happen to a database.
 
+use std::sync::Arc;
+
 use crate::model::{ColumnKind, DataFile, Error, Sum, TableId};
 use crate::store::paths::SegmentName;
 
-use super::NewColumns;
+use super::{Expired, Leaf, NewColumns};
 
 /// One change, decided against an older state and applied to the newest.
 #[derive(Debug, Clone)]
@@ -24,13 +26,25 @@ pub enum Edit {
         base: u64,
         tables: Vec<FlushedTable>,
     },
-    /// Data files were merged into one.
+    /// Data files were merged into others, no two of which share a point.
     Merge {
         table: TableId,
         inputs: Vec<String>,
-        output: Option<Box<DataFile>>,
+        outputs: Vec<DataFile>,
+        /// Sum of what newer points replaced and of what was too old.
         dropped: Sum,
         base: u64,
+    },
+    /// Lists of data files were written as leaves.
+    Pack {
+        tables: Vec<Packed>,
+        base: u64,
+    },
+    /// The files of a leaf come back into the manifest, to be worked on.
+    Unpack {
+        table: TableId,
+        leaf: String,
+        files: Vec<Arc<DataFile>>,
     },
     /// Create what is missing of the named tables and columns.
     Define(Vec<NewColumns>),
@@ -43,10 +57,9 @@ pub enum Edit {
         name: String,
     },
     DropDatabase,
-    /// Data files whose every row is past the database's retention.
+    /// Data files and leaves whose every row is past the database's retention.
     Expire {
-        table: TableId,
-        files: Vec<String>,
+        tables: Vec<Expired>,
     },
     /// Raise the fence to the newest version.
     Collect,
@@ -61,6 +74,17 @@ pub struct FlushedTable {
     pub consumed: Sum,
     /// Sum of what newer points replaced.
     pub dropped: Sum,
+}
+
+/// A table's new leaf.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    pub table: TableId,
+    pub leaf: Leaf,
+    /// Files of the manifest that it lists.
+    pub files: Vec<String>,
+    /// A leaf whose files it lists too, and which it replaces.
+    pub replaces: Option<String>,
 }
 
 /// Why an edit does not apply to the newest state.
@@ -84,6 +108,8 @@ impl Edit {
             Edit::Freeze { .. } => "freeze",
             Edit::Flush { .. } => "flush",
             Edit::Merge { .. } => "merge",
+            Edit::Pack { .. } => "pack",
+            Edit::Unpack { .. } => "unpack",
             Edit::Define(_) => "define",
             Edit::CreateTable { .. } => "create table",
             Edit::DropTable { .. } => "drop table",

@@ -8,25 +8,33 @@
 mod apply;
 mod define;
 mod edit;
+mod files;
 mod invariants;
+mod leaf;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::State;
 use crate::model::{DataFile, DatabaseId, DatabaseOptions, OrderKey, Sum, TableId, TableSchema, TenantId};
 use crate::store::paths::SegmentName;
 
 pub use apply::apply;
 pub use define::{NewColumns, Resolution, resolve};
-pub use edit::{Edit, FlushedTable, Refusal};
-pub use invariants::violations;
-pub use plan::{MergeJob, expired_files, merge_jobs};
+pub use edit::{Edit, FlushedTable, Packed, Refusal};
+pub use invariants::{file_violations, violations};
+pub use leaf::{Leaf, decode_leaf, encode_leaf};
+pub use plan::{
+    Expired, MergeJob, PackJob, Rules, Sizes, UnpackJob, expired_files, horizon, is_worth_unpacking, merge_jobs,
+    pack_jobs, unpack_jobs,
+};
+
+use text::Text;
 
 /// Everything a database is, but for the points themselves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +52,8 @@ pub struct DatabaseState {
     /// Jobs that began from an earlier version than this can no longer commit.
     pub gc_fence: u64,
     pub next_table: u64,
-    #[serde(with = "shared_tables")]
+    /// By name. In a manifest's text each is a part of its own.
+    #[serde(skip)]
     pub tables: BTreeMap<String, Arc<Table>>,
     /// Dropped: nothing may be written or read any more.
     pub dropped: bool,
@@ -56,13 +65,18 @@ pub struct Table {
     pub id: TableId,
     pub schema: TableSchema,
     pub next_column: u32,
-    /// Live data files.
+    /// Live data files that the manifest itself describes: the young ones, and those being worked on.
     #[serde(with = "shared_files")]
     pub files: Vec<Arc<DataFile>>,
+    /// The other live data files, as lists in objects of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<Leaf>,
     /// Sum of all segment rows ever settled: always the sum of the live files plus `dropped`.
     pub settled: Sum,
     /// Sum of what newer points replaced and of what expired.
     pub dropped: Sum,
+    #[serde(skip)]
+    text: Text,
 }
 
 impl DatabaseState {
@@ -95,12 +109,6 @@ impl DatabaseState {
     /// only once they are frozen.
     pub fn sees(&self, order: OrderKey) -> bool {
         order.epoch == self.epoch
-    }
-}
-
-impl State for DatabaseState {
-    fn list_from(&self, _version: u64) -> u64 {
-        self.floor
     }
 }
 
@@ -137,24 +145,5 @@ mod shared_files {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<DataFile>>, D::Error> {
         Ok(Vec::<DataFile>::deserialize(deserializer)?.into_iter().map(Arc::new).collect())
-    }
-}
-
-/// Tables behind shared pointers, likewise.
-mod shared_tables {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::Table;
-
-    pub fn serialize<S: Serializer>(tables: &BTreeMap<String, Arc<Table>>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(tables.iter().map(|(name, table)| (name, table.as_ref())))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Arc<Table>>, D::Error> {
-        let tables = BTreeMap::<String, Table>::deserialize(deserializer)?;
-        Ok(tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect())
     }
 }

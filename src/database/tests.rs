@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::ledger::State;
 use crate::model::limits::Limits;
 use crate::model::{Code, ColumnKind, FieldType, OrderRange};
 
@@ -42,6 +43,7 @@ fn file(path: &str, epoch: u64, times: (i64, i64), rows: u64) -> DataFile {
         max_time: times.1,
         order: OrderRange::of(order(epoch)),
         tags: Vec::new(),
+        keys: None,
         columns: Vec::new(),
         sum: sum(rows),
     }
@@ -145,7 +147,7 @@ fn a_merge_needs_its_inputs_and_the_fence() {
     let merge = |base| Edit::Merge {
         table: TableId(1),
         inputs: vec!["a".to_owned(), "b".to_owned()],
-        output: Some(Box::new(output.clone())),
+        outputs: vec![output.clone()],
         dropped: Sum::default(),
         base,
     };
@@ -166,7 +168,7 @@ fn lost_and_doubled_points_are_refused() {
     let merge = Edit::Merge {
         table: TableId(1),
         inputs: vec!["a".to_owned(), "b".to_owned()],
-        output: Some(Box::new(output)),
+        outputs: vec![output],
         dropped: Sum::default(),
         base: 8,
     };
@@ -214,28 +216,17 @@ fn create_table_wants_a_field_and_unique_names() {
 }
 
 #[test]
-fn merges_are_planned_for_neighbours_only() {
-    let mut state = settled((0, 9), (5, 19));
-    assert_eq!(merge_jobs(&state, 2).len(), 1);
-    assert!(merge_jobs(&state, 3).is_empty());
-    // A file of another partition that stands between the two, in time and in segments.
-    let table = Arc::make_mut(state.tables.get_mut("t").unwrap());
-    let mut between = file("m", 2, (3, 12), 1);
-    between.partition = "month=1970-01".to_owned();
-    table.files.push(Arc::new(between));
-    assert!(merge_jobs(&state, 2).is_empty());
-}
-
-#[test]
 fn only_files_wholly_past_the_ttl_expire() {
     let mut state = settled((0, 1_000), (0, 20_000_000_000_000));
-    let Some(table) = state.tables.get_mut("t") else { panic!() };
-    Arc::make_mut(table).files[1] = Arc::new(file("b", 3, (2_000, 20_000_000_000_000), 7));
+    let mut table = Table::clone(&state.tables["t"]);
+    table.files[1] = Arc::new(file("b", 3, (2_000, 20_000_000_000_000), 7));
+    state.tables.insert("t".to_owned(), Arc::new(table));
     state.options.ttl = Some(std::time::Duration::from_secs(60));
     let now = 4_000_000_000_000;
-    assert_eq!(expired_files(&state, now), vec![(TableId(1), vec!["a".to_owned()])]);
+    let expired = Expired { table: TableId(1), files: vec!["a".to_owned()], leaves: Vec::new() };
+    assert_eq!(expired_files(&state, now), vec![expired.clone()]);
     assert!(expired_files(&state, 3_000_000_000_000).is_empty());
-    let next = step(&state, 9, &Edit::Expire { table: TableId(1), files: vec!["a".to_owned()] }).unwrap();
+    let next = step(&state, 9, &Edit::Expire { tables: vec![expired] }).unwrap();
     assert_eq!(next.tables["t"].files.len(), 1);
     assert_eq!(next.tables["t"].dropped, sum(5));
     assert!(violations(&next, 9).is_empty());
@@ -246,9 +237,102 @@ fn a_state_survives_its_text() {
     let mut state = settled((0, 9), (10, 19));
     state = step(&state, 9, &Edit::Seal).unwrap();
     state = step(&state, 10, &Edit::Freeze { floor: 6, epoch: 9, segments: vec![segment(6)] }).unwrap();
-    let text = serde_json::to_string(&state).unwrap();
-    let back: DatabaseState = serde_json::from_str(&text).unwrap();
-    assert_eq!(text, serde_json::to_string(&back).unwrap());
-    assert_eq!(back.frozen, state.frozen);
+    state = step(&state, 11, &define("a \"quoted\" näme", &[("v", DOUBLE)])).unwrap();
+    let (head, lines) = state.encode().unwrap();
+    let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    assert!(lines.iter().chain([&head.as_str()]).all(|line| !line.contains('\n')));
+    let back = DatabaseState::decode(&head, &lines, None).unwrap();
+    assert_eq!((back.frozen.clone(), back.epoch, back.tables.len()), (state.frozen.clone(), state.epoch, 2));
     assert_eq!(back.tables["t"].files, state.tables["t"].files);
+    let (again, lines_again) = back.encode().unwrap();
+    assert_eq!((head.as_str(), lines.clone()), (again.as_str(), lines_again.iter().map(AsRef::as_ref).collect()));
+    assert!(DatabaseState::decode(&head, &[lines[0], lines[0]], None).is_err(), "a table twice");
+}
+
+#[test]
+fn unchanged_tables_are_shared_and_changed_ones_are_not() {
+    let before = step(&settled((0, 9), (10, 19)), 9, &define("u", &[("v", DOUBLE)])).unwrap();
+    let (head, lines) = before.encode().unwrap();
+    let first = DatabaseState::decode(&head, &lines.iter().map(AsRef::as_ref).collect::<Vec<_>>(), None).unwrap();
+    let after = step(&first, 10, &define("u", &[("w", DOUBLE)])).unwrap();
+    let (head, lines) = after.encode().unwrap();
+    assert!(lines[1].contains("\"w\""), "the text follows the change: {}", lines[1]);
+    let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    let second = DatabaseState::decode(&head, &lines, Some(&first)).unwrap();
+    assert!(Arc::ptr_eq(&first.tables["t"], &second.tables["t"]));
+    assert!(!Arc::ptr_eq(&first.tables["u"], &second.tables["u"]));
+    assert_eq!(second.tables["u"].schema.columns.len(), 3);
+}
+
+fn packed(state: &DatabaseState, names: &[&str], replaces: Option<&Leaf>, listed: &[Arc<DataFile>]) -> Packed {
+    let table = &state.tables["t"];
+    let mut files: Vec<Arc<DataFile>> = listed.to_vec();
+    files.extend(table.files.iter().filter(|file| names.contains(&file.path.as_str())).cloned());
+    let bytes = encode_leaf(&files).unwrap();
+    let leaf = Leaf::of(format!("leaf/{}", names.join("")), bytes.len() as u64, &files).unwrap();
+    assert_eq!(decode_leaf("leaf", &leaf, &bytes).unwrap(), files);
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Packed { table: TableId(1), leaf, files: names, replaces: replaces.map(|leaf| leaf.path.clone()) }
+}
+
+#[test]
+fn files_move_into_leaves_and_back() {
+    let state = settled((0, 9), (10, 19));
+    let files = state.tables["t"].files.clone();
+    let pack = |job: &Packed, base| Edit::Pack { tables: vec![job.clone()], base };
+    let first = packed(&state, &["a"], None, &[]);
+    let one = step(&state, 9, &pack(&first, 8)).unwrap();
+    assert_eq!((one.tables["t"].files.len(), one.tables["t"].leaves.len()), (1, 1));
+    assert!(violations(&one, 9).is_empty());
+    assert!(matches!(step(&one, 10, &pack(&first, 8)), Err(Refusal::Superseded)), "the file has moved");
+    let second = packed(&one, &["b"], Some(&first.leaf), &files[..1]);
+    let two = step(&one, 10, &pack(&second, 9)).unwrap();
+    assert_eq!((two.tables["t"].files.len(), &two.tables["t"].leaves), (0, &vec![second.leaf.clone()]));
+    let fenced = step(&two, 11, &Edit::Collect).unwrap();
+    assert!(matches!(step(&fenced, 12, &pack(&second, 9)), Err(Refusal::Superseded)), "the fence");
+    let unpack = |files: &[Arc<DataFile>]| Edit::Unpack {
+        table: TableId(1),
+        leaf: second.leaf.path.clone(),
+        files: files.to_vec(),
+    };
+    let Err(Refusal::Invalid(error)) = step(&two, 11, &unpack(&files[..1])) else { panic!("a file got lost") };
+    assert!(error.message.contains("conserve"), "{error}");
+    let back = step(&two, 11, &unpack(&files)).unwrap();
+    assert_eq!((back.tables["t"].files.len(), back.tables["t"].leaves.len()), (2, 0));
+    assert!(matches!(step(&back, 12, &unpack(&files)), Err(Refusal::Superseded)));
+    let expired = Expired { table: TableId(1), files: Vec::new(), leaves: vec![second.leaf.path.clone()] };
+    let gone = step(&two, 11, &Edit::Expire { tables: vec![expired] }).unwrap();
+    assert_eq!(gone.tables["t"].dropped, sum(5).plus(sum(7)));
+    assert!(violations(&gone, 11).is_empty());
+}
+
+#[test]
+fn a_merge_around_a_leaf_is_void() {
+    let mut state = settled((0, 9), (5, 19));
+    state = step(&state, 9, &Edit::Seal).unwrap();
+    state = step(&state, 10, &Edit::Freeze { floor: 6, epoch: 9, segments: vec![segment(6)] }).unwrap();
+    state = step(&state, 11, &flush(&state, &[segment(6)], file("c", 6, (0, 19), 3))).unwrap();
+    let job = packed(&state, &["b"], None, &[]);
+    state = step(&state, 12, &Edit::Pack { tables: vec![job], base: 11 }).unwrap();
+    let mut output = file("d", 1, (0, 19), 8);
+    output.order = OrderRange { first: order(1), last: order(6) };
+    output.sum = sum(5).plus(sum(3));
+    let inputs = vec!["a".to_owned(), "c".to_owned()];
+    let merge = Edit::Merge { table: TableId(1), inputs, outputs: vec![output], dropped: Sum::default(), base: 12 };
+    assert!(matches!(step(&state, 13, &merge), Err(Refusal::Superseded)));
+}
+
+#[test]
+fn a_damaged_leaf_is_noticed() {
+    let files = settled((0, 9), (10, 19)).tables["t"].files.clone();
+    let bytes = encode_leaf(&files).unwrap();
+    let leaf = Leaf::of("leaf/x".to_owned(), bytes.len() as u64, &files).unwrap();
+    for position in 0..bytes.len() {
+        let mut damaged = bytes.to_vec();
+        damaged[position] ^= 1;
+        let error = decode_leaf("leaf/x", &leaf, &damaged).expect_err("a flipped bit went unnoticed");
+        assert!(error.message.contains("leaf/x"), "{error}");
+    }
+    let other = Leaf { rows: 1, ..leaf };
+    assert!(decode_leaf("leaf/x", &other, &bytes).is_err(), "another list than the manifest's");
 }

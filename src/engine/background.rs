@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Duties, Engine, FlushTriggers, Report, databases::OpenDatabase, databases::Tail};
-use crate::database::{DatabaseState, expired_files, merge_jobs};
+use crate::database::{DatabaseState, expired_files, merge_jobs, pack_jobs, unpack_jobs};
 use crate::ledger::Manifest;
 
 /// How often tails known to this process are compared with the triggers; asks the store nothing.
@@ -12,8 +12,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often every database is looked at for what other processes left: one GET for the catalog,
 /// and one LIST a database, is all that an idle server asks of the store.
 const ROUND: Duration = Duration::from_secs(300);
-/// A partition is merged when this many files of it can become one.
-const MERGE_FILES: usize = 8;
 
 /// Flushes by the triggers, merges, retains and collects, until the future is dropped.
 pub async fn run_background(engine: Engine) {
@@ -48,6 +46,9 @@ async fn round(engine: &Engine) {
             return;
         }
     };
+    if let Err(error) = engine.collect_catalog().await {
+        tracing::warn!(%error, "old catalogs and dropped databases could not be collected");
+    }
     for open in databases {
         match open.ledger.load(engine.store()).await {
             Ok(listing) => {
@@ -65,9 +66,13 @@ async fn round(engine: &Engine) {
 /// What a database needs, judged without asking the store any more.
 fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseState>) -> Duties {
     let now = engine.clock().now();
+    let (state, rules) = (&manifest.state, engine.rules(false));
+    let merge = !merge_jobs(state, rules).is_empty()
+        || !unpack_jobs(state, rules).is_empty()
+        || !pack_jobs(state, rules.sizes).is_empty();
     Duties {
         flush: is_due(&engine.options().flush, open.tail(), now),
-        merge: !merge_jobs(&manifest.state, MERGE_FILES).is_empty(),
+        merge,
         retain: !expired_files(&manifest.state, now).is_empty(),
         // Garbage comes of commits alone. What is too young to go now has to be looked at again.
         collect: open.collected_at() < manifest.version,
@@ -77,7 +82,7 @@ fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseStat
 /// Does duties of one database; failures are logged, and tried again at the next occasion.
 async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties) {
     let mut report = Report::default();
-    match engine.maintain_open(open, duties, MERGE_FILES, &mut report).await {
+    match engine.maintain_open(open, duties, false, &mut report).await {
         Ok(()) if report != Report::default() => {
             tracing::debug!(tenant = %open.tenant, database = %open.id, %report, "housekeeping");
         }

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 
 use super::{Engine, databases::OpenDatabase};
-use crate::database::{DatabaseState, Table, violations};
+use crate::database::{DatabaseState, Table, file_violations, violations};
 use crate::ledger::Listing;
 use crate::merge::{self, Key};
 use crate::model::{DataFile, Precision, Result, Sum};
@@ -81,18 +82,19 @@ impl Engine {
         );
         report.problems.extend(listing.unknown.iter().map(|name| format!("{name}: SiltDB does not give such names")));
         self.check_segments(open, listing, report).await?;
-        let prefix = paths::data_prefix(root);
-        let mut stored: HashMap<String, u64> = HashMap::new();
-        for entry in self.inner.store.list(&prefix, None).await? {
-            if paths::data_file_base(&entry.path).is_none() {
-                report.problems.push(format!("{}: SiltDB does not give such names", entry.path));
-            }
-            stored.insert(entry.path, entry.size);
-        }
+        let stored = self.stored_files(root, report).await?;
         let mut named = HashSet::new();
         for (name, table) in &manifest.state.tables {
             report.tables += 1;
-            for file in &table.files {
+            for leaf in &table.leaves {
+                let path = format!("{root}{}", leaf.path);
+                if stored.get(&path) != Some(&leaf.size) {
+                    report.problems.push(format!("{path}: table '{name}' needs it with {} bytes", leaf.size));
+                }
+                named.insert(path);
+            }
+            let files = self.check_leaves(open, name, table, report).await;
+            for file in &files {
                 let path = format!("{root}{}", file.path);
                 report.files += 1;
                 report.rows += file.rows;
@@ -110,6 +112,42 @@ impl Engine {
         }
         report.unreferenced += stored.keys().filter(|path| !named.contains(*path)).count();
         Ok(())
+    }
+
+    /// The data files and leaves that there are below a database's root, and their bytes.
+    async fn stored_files(&self, root: &str, report: &mut CheckReport) -> Result<HashMap<String, u64>> {
+        let mut objects = self.inner.store.list(&paths::data_prefix(root), None).await?;
+        objects.extend(self.inner.store.list(&paths::leaf_prefix(root), None).await?);
+        let mut stored: HashMap<String, u64> = HashMap::new();
+        for entry in objects {
+            if paths::data_file_base(&entry.path).or_else(|| paths::leaf_base(&entry.path)).is_none() {
+                report.problems.push(format!("{}: SiltDB does not give such names", entry.path));
+            }
+            stored.insert(entry.path, entry.size);
+        }
+        Ok(stored)
+    }
+
+    /// All live files of a table, those of its leaves read and verified, and no two at odds.
+    async fn check_leaves(
+        &self,
+        open: &OpenDatabase,
+        name: &str,
+        table: &Table,
+        report: &mut CheckReport,
+    ) -> Vec<Arc<DataFile>> {
+        let mut files = table.files.clone();
+        for leaf in &table.leaves {
+            let lists = std::slice::from_ref(leaf);
+            match self.inner.leaves.load_all(&self.inner.store, open.root(), lists).await {
+                Ok(listed) => files.extend(listed),
+                Err(error) => report.problems.push(format!("table '{name}': {error}")),
+            }
+        }
+        if !table.leaves.is_empty() {
+            report.problems.extend(file_violations(name, files.iter().map(AsRef::as_ref).collect()));
+        }
+        files
     }
 
     async fn check_segments(

@@ -3,13 +3,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Engine,
     databases::{Committed, OpenDatabase},
 };
+use crate::catalog::{CatalogState, DroppedDatabase};
 use crate::database::{DatabaseState, Edit};
-use crate::ledger::Manifest;
+use crate::ledger::{Manifest, State, Step};
 use crate::model::Result;
 use crate::store::{
     ListEntry,
@@ -18,10 +23,15 @@ use crate::store::{
 
 /// Manifests that are kept however old they are.
 const KEPT_MANIFESTS: usize = 100;
+/// The last manifest of a dropped database is kept for so long: whoever still believes in the database
+/// has to find it.
+const TOMBSTONE: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Objects deleted at once.
+const DELETES: usize = 16;
 
 /// What may go, judged by one manifest as old as the grace.
-struct Horizon {
-    manifest: Arc<Manifest<DatabaseState>>,
+struct Horizon<S> {
+    manifest: Arc<Manifest<S>>,
     /// Numbers of all manifests listed, ascending.
     numbers: Vec<u64>,
     log: Vec<ListEntry>,
@@ -30,32 +40,50 @@ struct Horizon {
 impl Engine {
     /// Objects deleted.
     pub(super) async fn collect_open(&self, open: &OpenDatabase) -> Result<usize> {
-        let Some(horizon) = self.horizon(open).await? else { return Ok(0) };
-        let mut doomed = log_garbage(open, &horizon);
-        let data = self.inner.store.list(&paths::data_prefix(open.root()), None).await?;
-        let newest = open.ledger.load(&self.inner.store).await?.manifest;
-        if !data_garbage(open, &data, &horizon, &newest, u64::MAX).is_empty() {
+        let store = &self.inner.store;
+        let Some(horizon) = self.horizon::<DatabaseState>(open.root()).await? else { return Ok(0) };
+        let floor = horizon.manifest.state.floor;
+        let mut doomed = log_garbage(open.root(), &horizon, floor);
+        let mut objects = store.list(&paths::data_prefix(open.root()), None).await?;
+        objects.extend(store.list(&paths::leaf_prefix(open.root()), None).await?);
+        let newest = open.ledger.load(store).await?.manifest;
+        let mut named = self.named(open, &horizon.manifest.state).await?;
+        named.extend(self.named(open, &newest.state).await?);
+        if !garbage(open, &objects, &horizon, &named, u64::MAX).is_empty() {
             // G2: from here on, nothing that began before this version can commit.
-            let committed = open.commit(&self.inner.store, self.limits(), &Edit::Collect).await?;
+            let committed = open.commit(store, self.limits(), &Edit::Collect).await?;
             if let Committed::Done(fenced) = committed {
-                doomed.extend(data_garbage(open, &data, &horizon, &fenced, fenced.state.gc_fence));
+                named.extend(self.named(open, &fenced.state).await?);
+                doomed.extend(garbage(open, &objects, &horizon, &named, fenced.state.gc_fence));
             }
         }
-        for path in &doomed {
-            self.inner.store.delete(path).await?;
-        }
+        self.delete_all(&doomed).await?;
         // Once the horizon has reached the newest version, all that may go has gone.
         open.set_collected(horizon.manifest.version);
         Ok(doomed.len())
     }
 
+    /// The data files and leaves of a state, by their paths below the root.
+    async fn named(&self, open: &OpenDatabase, state: &DatabaseState) -> Result<HashSet<String>> {
+        let mut named = HashSet::new();
+        for table in state.tables.values() {
+            named.extend(table.leaves.iter().map(|leaf| leaf.path.clone()));
+            named.extend(self.live_files(open, table).await?.iter().map(|file| file.path.clone()));
+        }
+        Ok(named)
+    }
+
+    async fn delete_all(&self, paths: &[String]) -> Result<()> {
+        let delete = |path: String| async move { self.inner.store.delete(&path).await };
+        stream::iter(paths.to_vec()).map(delete).buffer_unordered(DELETES).try_collect().await
+    }
+
     /// The newest manifest that is older than the grace; what it and the newest one do not need,
     /// no reader inside the grace began with.
-    async fn horizon(&self, open: &OpenDatabase) -> Result<Option<Horizon>> {
-        let prefix = paths::log_prefix(open.root());
+    async fn horizon<S: State>(&self, root: &str) -> Result<Option<Horizon<S>>> {
+        let prefix = paths::log_prefix(root);
         let log = self.inner.store.list(&prefix, None).await?;
-        let grace = i64::try_from(self.inner.options.grace.as_nanos()).unwrap_or(i64::MAX);
-        let before = self.inner.clock.now().saturating_sub(grace);
+        let before = self.before_grace();
         let mut numbers = Vec::new();
         let mut oldest_needed = None;
         for entry in &log {
@@ -69,45 +97,93 @@ impl Engine {
             }
         }
         let Some(number) = oldest_needed else { return Ok(None) };
-        let key = paths::manifest(open.root(), number);
+        let key = paths::manifest(root, number);
         let Some(bytes) = self.inner.store.get(&key).await? else { return Ok(None) };
-        let manifest = Arc::new(Manifest::decode(&key, &bytes)?);
+        let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
         Ok(Some(Horizon { manifest, numbers, log }))
+    }
+
+    /// The moment, nanoseconds since 1970, before which a reader must have begun to be older than the
+    /// grace.
+    fn before_grace(&self) -> i64 {
+        let grace = i64::try_from(self.inner.options.grace.as_nanos()).unwrap_or(i64::MAX);
+        self.inner.clock.now().saturating_sub(grace)
+    }
+
+    /// Old catalogs, and what dropped databases left. Objects deleted.
+    pub(super) async fn collect_catalog(&self) -> Result<usize> {
+        let catalog = self.newest_catalog().await?;
+        let mut deleted = 0;
+        if self.inner.catalog_collected.load(Ordering::Relaxed) < catalog.version
+            && let Some(horizon) = self.horizon::<CatalogState>(self.inner.catalog.root()).await?
+        {
+            let doomed = log_garbage(self.inner.catalog.root(), &horizon, 0);
+            self.delete_all(&doomed).await?;
+            deleted += doomed.len();
+            self.inner.catalog_collected.store(horizon.manifest.version, Ordering::Relaxed);
+        }
+        for dropped in &catalog.state.dropped {
+            deleted += self.collect_dropped(dropped).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes a dropped database but for its last manifest, and that one too when it is old.
+    async fn collect_dropped(&self, dropped: &DroppedDatabase) -> Result<usize> {
+        let tombstone = i64::try_from(TOMBSTONE.as_nanos()).unwrap_or(i64::MAX);
+        let gone = dropped.since <= self.before_grace().saturating_sub(tombstone);
+        if dropped.since > self.before_grace() || (dropped.emptied && !gone) {
+            return Ok(0);
+        }
+        let root = paths::database_root(dropped.tenant, dropped.id);
+        let mut doomed: Vec<String> =
+            self.inner.store.list(&root, None).await?.into_iter().map(|entry| entry.path).collect();
+        let log = paths::log_prefix(&root);
+        let is_manifest =
+            |path: &String| matches!(path.strip_prefix(&log).and_then(LogName::parse), Some(LogName::Manifest(_)));
+        let last = doomed.iter().rfind(|path| is_manifest(path)).cloned();
+        doomed.retain(|path| gone || Some(path) != last.as_ref());
+        self.delete_all(&doomed).await?;
+        let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
+            Ok(match newest.state.with_emptied(dropped.id, gone) {
+                Some(state) => Step::Commit { kind: "collect database", state, output: () },
+                None => Step::Done(()),
+            })
+        });
+        forget.await?;
+        Ok(doomed.len())
     }
 }
 
-/// Segments that were settled at the horizon already, and old manifests, oldest first.
-fn log_garbage(open: &OpenDatabase, horizon: &Horizon) -> Vec<String> {
-    let prefix = paths::log_prefix(open.root());
+/// Segments below the floor that the horizon knew, and old manifests, oldest first.
+fn log_garbage<S>(root: &str, horizon: &Horizon<S>, floor: u64) -> Vec<String> {
+    let prefix = paths::log_prefix(root);
     let spare = horizon.numbers.len().saturating_sub(KEPT_MANIFESTS);
     let old: HashSet<u64> =
         horizon.numbers.iter().take(spare).copied().take_while(|number| *number < horizon.manifest.version).collect();
     let goes = |entry: &&ListEntry| match LogName::parse(entry.path.strip_prefix(&prefix).unwrap_or_default()) {
         Some(LogName::Manifest(number)) => old.contains(&number),
-        Some(LogName::Segment(name)) => name.order.epoch < horizon.manifest.state.floor,
+        Some(LogName::Segment(name)) => name.order.epoch < floor,
         None => false,
     };
     horizon.log.iter().filter(goes).map(|entry| entry.path.clone()).collect()
 }
 
-/// Data files that neither manifest names and whose job began before `fence` and the horizon.
-fn data_garbage(
+/// Data files and leaves that are not named, and whose job began before `fence` and the horizon. Names
+/// that SiltDB does not give are left alone.
+fn garbage(
     open: &OpenDatabase,
-    data: &[ListEntry],
-    horizon: &Horizon,
-    newest: &Manifest<DatabaseState>,
+    objects: &[ListEntry],
+    horizon: &Horizon<DatabaseState>,
+    named: &HashSet<String>,
     fence: u64,
 ) -> Vec<String> {
-    let mut named: HashSet<&str> = HashSet::new();
-    for state in [&horizon.manifest.state, &newest.state] {
-        named.extend(state.tables.values().flat_map(|table| table.files.iter()).map(|file| file.path.as_str()));
-    }
     let goes = |entry: &&ListEntry| {
         let path = entry.path.strip_prefix(open.root()).unwrap_or_default();
-        match paths::data_file_base(path) {
+        match paths::data_file_base(path).or_else(|| paths::leaf_base(path)) {
             Some(base) => base < fence && base < horizon.manifest.version && !named.contains(path),
             None => false,
         }
     };
-    data.iter().filter(goes).map(|entry| entry.path.clone()).collect()
+    objects.iter().filter(goes).map(|entry| entry.path.clone()).collect()
 }

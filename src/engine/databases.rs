@@ -260,8 +260,9 @@ impl Engine {
 
     /// Takes a dropped database's name out of the catalog.
     async fn forget_database(&self, tenant: TenantId, name: &str, id: DatabaseId) -> Result<()> {
+        let now = self.inner.clock.now();
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
-            match newest.state.without_database(tenant, name, id)? {
+            match newest.state.without_database(tenant, name, id, now)? {
                 Some(state) => Ok(Step::Commit { kind: "drop database", state, output: () }),
                 None => Ok(Step::Done(())),
             }

@@ -40,6 +40,9 @@ pub struct Flushed {
 
 type Segments = Vec<(SegmentName, Arc<Segment>)>;
 
+/// Batches of a table, sorted by key without duplicates.
+pub(super) type Rows = stream::BoxStream<'static, Result<RecordBatch>>;
+
 impl Engine {
     /// Settles everything that was acknowledged before the call.
     pub(super) async fn flush_open(&self, open: &OpenDatabase) -> Result<Flushed> {
@@ -155,21 +158,21 @@ impl Engine {
         for (partition, sources) in partitions(table, precision, &parts)? {
             let job = FileJob { name, table, partition, base: manifest.version, order: order_of(&sources), precision };
             let streams = sources.into_iter().map(|(_, batch)| stream::iter([Ok(batch)]).boxed()).collect();
-            let (file, replaced) = self.write_merged(open, job, streams).await?;
-            files.extend(file);
+            let (written, replaced) = self.write_merged(open, job, streams).await?;
+            files.extend(written);
             dropped = dropped.plus(replaced);
         }
         Ok(Some(FlushedTable { table: table.id, files, consumed, dropped }))
     }
 
-    /// Merges sorted sources, oldest first, into one new data file. Returns the sum of what newer
-    /// points replaced.
+    /// Merges sorted sources, oldest first, into new data files. Returns the sum of what newer points
+    /// replaced.
     pub(super) async fn write_merged(
         &self,
         open: &OpenDatabase,
         job: FileJob<'_>,
-        sources: Vec<stream::BoxStream<'static, Result<RecordBatch>>>,
-    ) -> Result<(Option<DataFile>, Sum)> {
+        sources: Vec<Rows>,
+    ) -> Result<(Vec<DataFile>, Sum)> {
         let schema = &job.table.schema;
         let dropped = Arc::new(Mutex::new(Sum::default()));
         let ids = schema.columns.iter().map(|column| column.id).collect();
@@ -189,13 +192,14 @@ impl Engine {
             unique: self.unique(),
             order: job.order,
         };
-        let file = table::write_file(&self.inner.store, open.root(), target, schema, job.precision, merged).await?;
+        let (store, root, file_bytes) = (&self.inner.store, open.root(), self.inner.options.sizes.file_bytes);
+        let files = table::write_files(store, root, &target, schema, job.precision, file_bytes, merged).await?;
         let dropped = *dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((file, dropped))
+        Ok((files, dropped))
     }
 
     /// A ULID: unique in every object name, sorted by the time of its making.
-    fn unique(&self) -> String {
+    pub(super) fn unique(&self) -> String {
         let clock = &self.inner.clock;
         let milliseconds = u64::try_from(clock.now() / 1_000_000).unwrap_or(0);
         let random = u128::from(clock.random()) << 64 | u128::from(clock.random());

@@ -53,8 +53,11 @@ impl Engine {
     pub async fn maintain(&self, duties: Duties) -> Result<Report> {
         let mut report = Report::default();
         for open in self.all_databases().await? {
-            self.maintain_open(&open, duties, 2, &mut report).await?;
+            self.maintain_open(&open, duties, true, &mut report).await?;
             report.databases += 1;
+        }
+        if duties.collect {
+            report.collected += self.collect_catalog().await?;
         }
         Ok(report)
     }
@@ -69,12 +72,12 @@ impl Engine {
         Ok(databases)
     }
 
-    /// Merges run where at least `least` files can become one.
+    /// `thorough`: merge all that can be merged, not only what pays off by itself.
     pub(super) async fn maintain_open(
         &self,
         open: &OpenDatabase,
         duties: Duties,
-        least: usize,
+        thorough: bool,
         report: &mut Report,
     ) -> Result<()> {
         if duties.flush {
@@ -87,7 +90,7 @@ impl Engine {
             report.expired += self.retain_open(open).await?;
         }
         if duties.merge {
-            report.merges += self.merge_open(open, least).await?;
+            report.merges += self.merge_open(open, thorough).await?;
         }
         if duties.collect {
             report.collected += self.collect_open(open).await?;
@@ -97,24 +100,34 @@ impl Engine {
 
     /// Merges a database's files until no job is left. Each round commits at least one merge or
     /// ends.
-    async fn merge_open(&self, open: &OpenDatabase, least: usize) -> Result<usize> {
+    async fn merge_open(&self, open: &OpenDatabase, thorough: bool) -> Result<usize> {
+        let rules = self.rules(thorough);
+        self.unpack_open(open, rules).await?;
         let mut merges = 0;
         loop {
             let manifest = open.ledger.load(&self.inner.store).await?.manifest;
-            let jobs = if manifest.state.dropped { Vec::new() } else { merge_jobs(&manifest.state, least) };
+            let mut jobs = if manifest.state.dropped { Vec::new() } else { merge_jobs(&manifest.state, rules) };
+            // Processes that merge at the same time begin at different jobs, to do less work twice.
+            let begin = self.inner.clock.random() % (jobs.len() as u64).max(1);
+            jobs.rotate_left(usize::try_from(begin).unwrap_or(0));
             let mut progress = false;
             for job in &jobs {
                 // A base version below the fence could not commit: take the newest for each job.
                 let newest = open.ledger.current(&self.inner.store).await?;
+                if !job.is_possible(&newest.state) {
+                    continue;
+                }
                 if self.run_merge(open, &newest, job).await.map_err(|error| in_table(&job.name, error))? {
                     merges += 1;
                     progress = true;
                 }
             }
             if !progress {
-                return Ok(merges);
+                break;
             }
         }
+        self.pack_open(open).await?;
+        Ok(merges)
     }
 }
 

@@ -1,19 +1,25 @@
-//! Merge: a few neighbouring data files of a partition become one.
+//! Merge: a few neighbouring data files of a partition become fewer that do not overlap.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Engine,
     databases::{Committed, OpenDatabase},
-    flush::FileJob,
+    flush::{FileJob, Rows},
 };
-use crate::database::{DatabaseState, Edit, MergeJob};
+use crate::database::{DatabaseState, Edit, MergeJob, horizon};
 use crate::ledger::Manifest;
-use crate::model::{Error, OrderRange, Result};
+use crate::merge::{self, Key};
+use crate::model::{DataFile, Error, OrderRange, Precision, Result, Sum, TableSchema};
 use crate::table;
 
 impl Engine {
-    /// Runs one job against the manifest it was planned from. `false` when its work was void.
+    /// Runs one job against a manifest in which its inputs are live. `false` when its work was void.
     pub(super) async fn run_merge(
         &self,
         open: &OpenDatabase,
@@ -24,14 +30,16 @@ impl Engine {
         let order = job.inputs.iter().map(|file| file.order).reduce(OrderRange::union);
         let order = order.ok_or_else(|| Error::internal("a merge needs files"))?;
         let precision = manifest.state.options.precision;
-        let sources = job
-            .inputs
-            .iter()
-            .map(|file| {
-                let (store, footers) = (&self.inner.store, &self.inner.footers);
-                table::read_file(store, footers, open.root(), file, &current.schema, precision)
-            })
-            .collect();
+        let expired = Arc::new(Mutex::new(Sum::default()));
+        let oldest = horizon(&manifest.state, self.inner.clock.now());
+        let mut sources: Vec<Rows> = Vec::new();
+        for run in runs(&job.inputs) {
+            let rows = self.read_run(open, run, &current.schema, precision);
+            sources.push(match oldest.filter(|oldest| job.inputs.iter().any(|file| file.min_time < *oldest)) {
+                Some(oldest) => without_older(rows, oldest, &current.schema, expired.clone()),
+                None => rows,
+            });
+        }
         let file_job = FileJob {
             name: &job.name,
             table: current,
@@ -40,12 +48,13 @@ impl Engine {
             order,
             precision,
         };
-        let (output, dropped) = self.write_merged(open, file_job, sources).await?;
+        let (outputs, replaced) = self.write_merged(open, file_job, sources).await?;
+        let expired = *expired.lock().unwrap_or_else(PoisonError::into_inner);
         let edit = Edit::Merge {
             table: job.table,
             inputs: job.inputs.iter().map(|file| file.path.clone()).collect(),
-            output: output.map(Box::new),
-            dropped,
+            outputs,
+            dropped: replaced.plus(expired),
             base: manifest.version,
         };
         let committed = open.commit(&self.inner.store, self.limits(), &edit).await?;
@@ -55,4 +64,48 @@ impl Engine {
         }
         Ok(done)
     }
+
+    /// The rows of files that follow each other in the order of keys.
+    fn read_run(
+        &self,
+        open: &OpenDatabase,
+        run: Vec<Arc<DataFile>>,
+        schema: &TableSchema,
+        precision: Precision,
+    ) -> Rows {
+        let (store, footers) = (self.inner.store.clone(), self.inner.footers.clone());
+        let (root, schema) = (open.root().to_owned(), schema.clone());
+        let rows = move |file: Arc<DataFile>| table::read_file(&store, &footers, &root, &file, &schema, precision);
+        stream::iter(run).flat_map(rows).boxed()
+    }
+}
+
+/// The inputs in runs, the oldest first: what one merge put out, if its keys ascend, is read as one.
+fn runs(inputs: &[Arc<DataFile>]) -> Vec<Vec<Arc<DataFile>>> {
+    let mut inputs = inputs.to_vec();
+    let first = |file: &DataFile| file.keys.as_ref().map(|keys| keys.first.clone());
+    inputs.sort_by(|left, right| (left.order.first, first(left)).cmp(&(right.order.first, first(right))));
+    let follows = |left: &Arc<DataFile>, right: &Arc<DataFile>| match (&left.keys, &right.keys) {
+        (Some(before), Some(after)) => left.order == right.order && before.last < after.first,
+        _ => false,
+    };
+    inputs.chunk_by(follows).map(<[_]>::to_vec).collect()
+}
+
+/// The rows that are not older than `oldest`, ticks. The sum of the others is added to `expired`.
+fn without_older(rows: Rows, oldest: i64, schema: &TableSchema, expired: Arc<Mutex<Sum>>) -> Rows {
+    let key = Key::of(schema);
+    let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
+    let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
+        let ticks = table::ticks(&batch, key.time)?;
+        if ticks.iter().all(|ticks| *ticks >= oldest) {
+            return Ok(batch);
+        }
+        let young: BooleanArray = ticks.iter().map(|ticks| Some(*ticks >= oldest)).collect();
+        let old = filter_record_batch(&batch, &arrow::compute::not(&young)?)?;
+        let mut expired = expired.lock().unwrap_or_else(PoisonError::into_inner);
+        *expired = expired.plus(merge::sum(&old, &key, &ids)?);
+        Ok(filter_record_batch(&batch, &young)?)
+    };
+    rows.and_then(move |batch| std::future::ready(keep(batch))).boxed()
 }

@@ -19,6 +19,7 @@ mod check;
 mod collect;
 mod databases;
 mod flush;
+mod leaves;
 mod maintain;
 mod merge;
 mod retain;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::catalog::{CatalogState, Passwords};
+use crate::database::{Rules, Sizes};
 use crate::ledger::Ledger;
 use crate::model::clock::{HybridClock, SharedClock};
 use crate::model::{DatabaseId, Result, limits::Limits};
@@ -48,6 +50,7 @@ pub use access::User;
 pub use background::run_background;
 pub use check::CheckReport;
 pub use databases::Database;
+pub use leaves::Leaves;
 pub use maintain::{Duties, Report};
 pub use snapshot::{Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
@@ -86,6 +89,7 @@ pub struct EngineOptions {
     pub root_password: SecretString,
     /// How long what no manifest names any more is kept for slow readers.
     pub grace: Duration,
+    pub sizes: Sizes,
 }
 
 impl Default for EngineOptions {
@@ -98,6 +102,7 @@ impl Default for EngineOptions {
             root_password_hash: None,
             root_password: SecretString::default(),
             grace: Duration::from_secs(3_600),
+            sizes: Sizes::default(),
         }
     }
 }
@@ -127,10 +132,13 @@ struct Inner {
     writer: u64,
     options: EngineOptions,
     catalog: Ledger<CatalogState>,
+    /// Catalog version up to which this process has found nothing left to collect; 0 before it looked.
+    catalog_collected: AtomicU64,
     passwords: Passwords,
     databases: Mutex<HashMap<DatabaseId, Arc<OpenDatabase>>>,
     footers: Arc<Footers>,
     segments: SegmentCache,
+    leaves: Leaves,
     totals: Totals,
     stopping: AtomicBool,
 }
@@ -145,10 +153,12 @@ impl Engine {
                 hybrid: HybridClock::default(),
                 writer: clock.random(),
                 catalog: Ledger::new(store::paths::CATALOG_ROOT, clock.clone()),
+                catalog_collected: AtomicU64::new(0),
                 passwords: Passwords::new(&clock),
                 databases: Mutex::default(),
                 footers: Arc::new(Footers::new(options.footer_cache_bytes)),
                 segments: SegmentCache::new(options.tail_cache_bytes),
+                leaves: Leaves::default(),
                 totals: Totals::default(),
                 stopping: AtomicBool::new(false),
                 store,
@@ -182,6 +192,11 @@ impl Engine {
 
     pub fn totals(&self) -> &Totals {
         &self.inner.totals
+    }
+
+    /// How housekeeping works at this moment.
+    fn rules(&self, thorough: bool) -> Rules {
+        Rules { now: self.inner.clock.now(), thorough, sizes: self.inner.options.sizes }
     }
 
     /// (hits, misses, bytes) of the cache of decoded segments.

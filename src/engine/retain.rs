@@ -1,7 +1,10 @@
-//! Retain: drop data files whose every row is past the database's TTL. Queries hide such rows at
-//! once; this only gives the space back.
+//! Retain: forget data files, and lists of such, whose every row is past the database's TTL. Queries hide
+//! such rows at once; this only gives the space back.
 
-use super::{Engine, databases::OpenDatabase};
+use super::{
+    Engine,
+    databases::{Committed, OpenDatabase},
+};
 use crate::database::{Edit, expired_files};
 use crate::model::Result;
 
@@ -9,14 +12,18 @@ impl Engine {
     /// Files dropped.
     pub(super) async fn retain_open(&self, open: &OpenDatabase) -> Result<usize> {
         let manifest = open.ledger.load(&self.inner.store).await?.manifest;
-        let mut dropped = 0;
-        for (table, files) in expired_files(&manifest.state, self.inner.clock.now()) {
-            let count = files.len();
-            let committed = open.commit(&self.inner.store, self.limits(), &Edit::Expire { table, files }).await?;
-            if matches!(committed, super::databases::Committed::Done(_)) {
-                dropped += count;
-            }
+        let tables = expired_files(&manifest.state, self.inner.clock.now());
+        if tables.is_empty() {
+            return Ok(0);
         }
-        Ok(dropped)
+        let listed = |leaf: &String| {
+            let leaves = manifest.state.tables.values().flat_map(|table| &table.leaves);
+            leaves.filter(|known| known.path == *leaf).map(|known| known.files).sum::<usize>()
+        };
+        let count =
+            |expired: &crate::database::Expired| expired.files.len() + expired.leaves.iter().map(listed).sum::<usize>();
+        let dropped = tables.iter().map(count).sum();
+        let committed = open.commit(&self.inner.store, self.limits(), &Edit::Expire { tables }).await?;
+        Ok(if matches!(committed, Committed::Done(_)) { dropped } else { 0 })
     }
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Database, Engine, databases::OpenDatabase};
-use crate::database::{DatabaseState, Edit, Table};
+use crate::database::{DatabaseState, Edit, Leaf, Table};
 use crate::ledger::{Listing, Manifest};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
 use crate::store::{Meter, Store, paths::SegmentName};
@@ -41,7 +41,10 @@ pub struct TableSnapshot {
     pub schema: TableSchema,
     pub precision: Precision,
     pub ttl: Option<Duration>,
+    /// Live data files that the manifest describes itself.
     pub files: Vec<Arc<DataFile>>,
+    /// Lists of the others.
+    pub leaves: Vec<Leaf>,
     /// Rows not settled yet, oldest first.
     pub tail: Vec<TailPart>,
 }
@@ -89,6 +92,7 @@ impl Snapshot {
             precision: options.precision,
             ttl: options.ttl,
             files: table.files.clone(),
+            leaves: table.leaves.clone(),
             tail,
         }))
     }

@@ -1,19 +1,32 @@
 //! One numbered manifest and its bytes.
 //!
 //! ```text
-//! siltdb-manifest 1 <CRC-32C of the rest, 8 hex digits>\n
-//! {"version":…,"commit":…,"parent":…,"kind":…,"recent":[…],"state":{…}}
+//! siltdb-manifest 2 plain|zstd <CRC-32C of the rest, 8 hex digits>\n
+//! {"version":…,"commit":…,"parent":…,"kind":…,"recent":[…]}\n
+//! head of the state, one line\n
+//! a part of the state, one line\n …
 //! ```
+//!
+//! What the state says of itself and what its parts are is the state's own affair ([`State`]). All but
+//! small manifests are compressed.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::Read;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::State;
 use crate::model::{Code, Error, Result};
 
-/// The format this build writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// The format this build writes and reads.
+pub const FORMAT: u32 = 2;
+
+/// Longer texts are compressed, bytes.
+const PLAIN_BYTES: usize = 64 << 10;
+/// Longer texts are refused, bytes.
+const LARGEST_BYTES: u64 = 1 << 30;
 
 /// How many earlier commits a manifest remembers.
 pub const RECENT: usize = 64;
@@ -44,7 +57,7 @@ impl<'de> Deserialize<'de> for CommitId {
 }
 
 /// Version `version` of a state, immutable once it is on the store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Manifest<S> {
     pub version: u64,
     pub commit: CommitId,
@@ -57,39 +70,63 @@ pub struct Manifest<S> {
     pub state: S,
 }
 
-impl<S: Serialize + DeserializeOwned> Manifest<S> {
+/// A manifest's first line.
+#[derive(Serialize, Deserialize)]
+pub struct Head {
+    version: u64,
+    pub commit: CommitId,
+    parent: Option<CommitId>,
+    kind: String,
+    recent: Vec<(u64, CommitId)>,
+}
+
+impl Head {
+    /// Reads no more than which commit a manifest is of.
+    pub fn decode(key: &str, bytes: &[u8]) -> Result<Head> {
+        let text = text(key, bytes)?;
+        let line = text.lines().next().unwrap_or_default();
+        serde_json::from_str(line).map_err(|error| Error::corrupt(key, error))
+    }
+}
+
+impl<S: State> Manifest<S> {
     pub fn encode(&self) -> Result<Bytes> {
-        let body = serde_json::to_vec(self)
-            .map_err(|error| Error::internal(format!("manifest {} cannot be encoded: {error}", self.version)))?;
-        let mut bytes = format!("{MAGIC} {FORMAT} {:08x}\n", crc32c::crc32c(&body)).into_bytes();
+        let failed = |error: String| Error::internal(format!("manifest {} cannot be encoded: {error}", self.version));
+        let head = Head {
+            version: self.version,
+            commit: self.commit,
+            parent: self.parent,
+            kind: self.kind.clone(),
+            recent: self.recent.clone(),
+        };
+        let mut text = serde_json::to_string(&head).map_err(|error| failed(error.to_string()))?;
+        let (state, parts) = self.state.encode().map_err(failed)?;
+        for line in std::iter::once(state.as_str()).chain(parts.iter().map(AsRef::as_ref)) {
+            text.push('\n');
+            text.push_str(line);
+        }
+        let (form, body) = if text.len() > PLAIN_BYTES {
+            ("zstd", zstd::bulk::compress(text.as_bytes(), 1).map_err(|error| failed(error.to_string()))?)
+        } else {
+            ("plain", text.into_bytes())
+        };
+        let mut bytes = format!("{MAGIC} {FORMAT} {form} {:08x}\n", crc32c::crc32c(&body)).into_bytes();
         bytes.extend_from_slice(&body);
         Ok(Bytes::from(bytes))
     }
 
-    /// Reads a manifest back; `key` names the object in errors.
-    pub fn decode(key: &str, bytes: &[u8]) -> Result<Self> {
-        let end = bytes.iter().take(64).position(|byte| *byte == b'\n');
-        let end = end.ok_or_else(|| Error::corrupt(key, "it does not begin with a manifest's header"))?;
-        let header = String::from_utf8_lossy(&bytes[..end]);
-        let mut words = header.split(' ');
-        let (magic, format, sum) = (words.next(), words.next(), words.next());
-        if magic != Some(MAGIC) {
-            return Err(Error::corrupt(key, "it does not begin with a manifest's header"));
-        }
-        let format: u32 = format
-            .and_then(|format| format.parse().ok().filter(|format| *format > 0))
-            .ok_or_else(|| Error::corrupt(key, "its format number is unreadable"))?;
-        if format > FORMAT {
-            return Err(Error::new(
-                Code::Unavailable,
-                format!("{key} has format {format}, written by a newer SiltDB; this one reads up to {FORMAT}"),
-            ));
-        }
-        let body = &bytes[end + 1..];
-        if sum != Some(format!("{:08x}", crc32c::crc32c(body)).as_str()) {
-            return Err(Error::corrupt(key, "its checksum does not match"));
-        }
-        serde_json::from_slice(body).map_err(|error| Error::corrupt(key, error))
+    /// Reads a manifest back; `key` names the object in errors. What it shares with the state `before`
+    /// it is taken from there.
+    pub fn decode(key: &str, bytes: &[u8], before: Option<&S>) -> Result<Self> {
+        let text = text(key, bytes)?;
+        let mut lines = text.split('\n');
+        let head: Head =
+            serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| Error::corrupt(key, error))?;
+        let state = lines.next().ok_or_else(|| Error::corrupt(key, "it holds no state"))?;
+        let parts: Vec<&str> = lines.collect();
+        let state = S::decode(state, &parts, before).map_err(|error| Error::corrupt(key, error))?;
+        let Head { version, commit, parent, kind, recent } = head;
+        Ok(Manifest { version, commit, parent, kind, recent, state })
     }
 
     /// Whether commit `commit` is known to be version `version` of this manifest's history. `None`
@@ -100,4 +137,48 @@ impl<S: Serialize + DeserializeOwned> Manifest<S> {
         }
         self.recent.iter().find(|(number, _)| *number == version).map(|(_, known)| *known == commit)
     }
+}
+
+/// The text behind a manifest's header, whose checksum it verifies.
+fn text<'a>(key: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
+    let end = bytes.iter().take(64).position(|byte| *byte == b'\n');
+    let end = end.ok_or_else(|| Error::corrupt(key, "it does not begin with a manifest's header"))?;
+    let header = String::from_utf8_lossy(&bytes[..end]);
+    let mut words = header.split(' ');
+    let (magic, format, form, sum) = (words.next(), words.next(), words.next(), words.next());
+    if magic != Some(MAGIC) {
+        return Err(Error::corrupt(key, "it does not begin with a manifest's header"));
+    }
+    let format: u32 = format
+        .and_then(|format| format.parse().ok().filter(|format| *format > 0))
+        .ok_or_else(|| Error::corrupt(key, "its format number is unreadable"))?;
+    if format != FORMAT {
+        let whose = if format > FORMAT { "a newer SiltDB" } else { "a SiltDB before the first release" };
+        return Err(Error::new(
+            Code::Unavailable,
+            format!("{key} has format {format}, written by {whose}; this one reads {FORMAT}"),
+        ));
+    }
+    let body = &bytes[end + 1..];
+    if sum != Some(format!("{:08x}", crc32c::crc32c(body)).as_str()) {
+        return Err(Error::corrupt(key, "its checksum does not match"));
+    }
+    match form {
+        Some("plain") => std::str::from_utf8(body).map(Cow::Borrowed).map_err(|error| Error::corrupt(key, error)),
+        Some("zstd") => {
+            let text = decompress(body).map_err(|error| Error::corrupt(key, error))?;
+            String::from_utf8(text).map(Cow::Owned).map_err(|error| Error::corrupt(key, error))
+        }
+        _ => Err(Error::corrupt(key, "it is neither plain nor zstd")),
+    }
+}
+
+/// What was compressed by zstd, unless it is absurdly long.
+pub fn decompress(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let decoder = zstd::stream::read::Decoder::new(body)?;
+    if decoder.take(LARGEST_BYTES + 1).read_to_end(&mut text)? as u64 > LARGEST_BYTES {
+        return Err(std::io::Error::other("it is longer than a gibibyte"));
+    }
+    Ok(text)
 }

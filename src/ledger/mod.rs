@@ -24,7 +24,9 @@ use crate::store::{
 };
 
 pub use commit::Step;
-pub use manifest::{CommitId, Manifest};
+pub use manifest::{CommitId, Manifest, decompress};
+
+use manifest::Head;
 
 /// A proof that a manifest was the newest stays good this long: manifests younger than the
 /// collector's grace (an hour at least) are never deleted.
@@ -37,6 +39,17 @@ const LOAD_ATTEMPTS: usize = 4;
 pub trait State: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// The log number a LIST has to begin at to show all that still matters.
     fn list_from(&self, version: u64) -> u64;
+
+    /// The state as text, each a single line: a head, and parts that most commits leave as they are, so
+    /// that their text may be kept.
+    fn encode(&self) -> std::result::Result<(String, Vec<Arc<str>>), String> {
+        Ok((serde_json::to_string(self).map_err(|error| error.to_string())?, Vec::new()))
+    }
+
+    /// The state of such a text. Parts that are as they were in the state `before` may be shared with it.
+    fn decode(head: &str, _parts: &[&str], _before: Option<&Self>) -> std::result::Result<Self, String> {
+        serde_json::from_str(head).map_err(|error| error.to_string())
+    }
 }
 
 /// What one LIST of the log showed.
@@ -123,7 +136,7 @@ impl<S: State> Ledger<S> {
             let own = paths::manifest(&self.root, manifest.version);
             let (next, own_bytes) = futures::try_join!(store.get(&next), store.get(&own))?;
             let Some(own_bytes) = own_bytes.filter(|_| next.is_none()) else { return Ok(false) };
-            if Manifest::<S>::decode(&own, &own_bytes)?.commit != manifest.commit {
+            if Head::decode(&own, &own_bytes)?.commit != manifest.commit {
                 return Err(self.went_back(manifest.version));
             }
         } else if store.get(&next).await?.is_some() {
@@ -222,7 +235,7 @@ impl<S: State> Ledger<S> {
         }
         let key = paths::manifest(&self.root, version);
         let Some(bytes) = store.get(&key).await? else { return Ok(None) };
-        let manifest = Manifest::<S>::decode(&key, &bytes)?;
+        let manifest = Manifest::<S>::decode(&key, &bytes, before.map(|before| &before.state))?;
         if manifest.version != version {
             return Err(Error::corrupt(&key, format!("it says that it is version {}", manifest.version)));
         }
@@ -238,7 +251,7 @@ impl<S: State> Ledger<S> {
     async fn hinted_floor(&self, store: &Store) -> u64 {
         let key = paths::hint(&self.root);
         match store.get(&key).await {
-            Ok(Some(bytes)) => match Manifest::<S>::decode(&key, &bytes) {
+            Ok(Some(bytes)) => match Manifest::<S>::decode(&key, &bytes, None) {
                 Ok(manifest) => manifest.state.list_from(manifest.version),
                 Err(_) => 0,
             },

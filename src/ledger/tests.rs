@@ -63,7 +63,7 @@ async fn commits_of_many_processes_are_all_kept_in_one_line() {
     let mut parent = None;
     for version in 1..=41 {
         let key = paths::manifest("r/", version);
-        let manifest = Manifest::<Numbers>::decode(&key, &store.get(&key).await.unwrap().unwrap()).unwrap();
+        let manifest = Manifest::<Numbers>::decode(&key, &store.get(&key).await.unwrap().unwrap(), None).unwrap();
         assert_eq!((manifest.version, manifest.parent), (version, parent));
         parent = Some(manifest.commit);
     }
@@ -161,10 +161,29 @@ async fn damaged_manifests_and_newer_formats_are_named() {
     for position in 0..bytes.len() {
         let mut damaged = bytes.to_vec();
         damaged[position] ^= 1;
-        let error = Manifest::<Numbers>::decode("log/1.m", &damaged).expect_err("a flipped bit went unnoticed");
+        let error = Manifest::<Numbers>::decode("log/1.m", &damaged, None).expect_err("a flipped bit went unnoticed");
         assert!(error.message.contains("log/1.m"), "{error}");
     }
-    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 1", "siltdb-manifest 2", 1);
-    let error = Manifest::<Numbers>::decode("log/1.m", newer.as_bytes()).unwrap_err();
+    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 2", "siltdb-manifest 3", 1);
+    let error = Manifest::<Numbers>::decode("log/1.m", newer.as_bytes(), None).unwrap_err();
     assert!(error.message.contains("newer SiltDB"), "{error}");
+}
+
+#[tokio::test]
+async fn a_long_manifest_is_compressed_and_read_back() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    let numbers: Vec<u64> = (0..50_000).collect();
+    let grow =
+        ledger.commit(&store, |_| Ok(Step::Commit { kind: "grow", state: Numbers((0..50_000).collect()), output: () }));
+    grow.await.unwrap();
+    let key = paths::manifest("r/", 2);
+    let bytes = store.get(&key).await.unwrap().unwrap();
+    assert!(bytes.starts_with(b"siltdb-manifest 2 zstd ") && bytes.len() < 200_000, "{}", bytes.len());
+    assert_eq!(Manifest::<Numbers>::decode(&key, &bytes, None).unwrap().state.0, numbers);
+    for position in (0..bytes.len()).step_by(997) {
+        let mut damaged = bytes.to_vec();
+        damaged[position] ^= 1;
+        Manifest::<Numbers>::decode(&key, &damaged, None).expect_err("a flipped bit went unnoticed");
+    }
 }

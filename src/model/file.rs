@@ -25,9 +25,57 @@ pub struct DataFile {
     pub order: OrderRange,
     /// Range of each tag that the file holds, for pruning.
     pub tags: Vec<TagRange>,
+    /// The span of its rows in the order they are sorted by; none if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyRange>,
     /// Columns that have at least one value that is not null (time included).
     pub columns: Vec<ColumnId>,
     pub sum: Sum,
+}
+
+/// A place in the order of rows: by the tags in the order of their ids, then by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyBound {
+    /// By ascending column id, nulls first. Without nulls at the end, so that a tag that is new to
+    /// the table changes no place, and a shorter list that begins a longer one comes before it.
+    tags: Vec<Option<String>>,
+    /// Ticks of the database's precision.
+    time: i64,
+}
+
+/// The span between a file's first and last row, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRange {
+    /// No larger than the key of any row.
+    pub first: KeyBound,
+    /// No smaller than the key of any row.
+    pub last: KeyBound,
+}
+
+impl KeyBound {
+    pub fn new(mut tags: Vec<Option<String>>, time: i64) -> KeyBound {
+        while tags.last().is_some_and(Option::is_none) {
+            tags.pop();
+        }
+        KeyBound { tags, time }
+    }
+}
+
+impl KeyRange {
+    pub fn overlaps(&self, other: &KeyRange) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl DataFile {
+    /// Whether the file may hold a row with the tags and time of a row of another file.
+    pub fn may_share_points(&self, other: &DataFile) -> bool {
+        let apart = match (&self.keys, &other.keys) {
+            (Some(own), Some(others)) => !own.overlaps(others),
+            _ => false,
+        };
+        self.min_time <= other.max_time && other.min_time <= self.max_time && !apart
+    }
 }
 
 /// The range of a tag's values within a file.

@@ -1,5 +1,5 @@
-//! Which files and tail parts have to be merged: those that overlap in time. What overlaps nothing
-//! is read as it is.
+//! Which files and tail parts have to be merged: those that overlap in time and, files among
+//! themselves, in keys. What overlaps nothing is read as it is.
 //!
 //! Files alone decide where the time line is cut. A tail part that crosses a cut is taken apart
 //! there, so that one late point does not tie a day's file to a week of others.
@@ -18,7 +18,7 @@ use arrow::{
 
 use crate::{
     engine::TailPart,
-    model::{DataFile, Error, OrderKey, Result},
+    model::{DataFile, Error, KeyBound, OrderKey, Result},
 };
 
 /// One input of a merge.
@@ -86,10 +86,10 @@ pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailPart>, time: usize)
     let mut groups = Groups::default();
     for (number, cluster) in clusters.into_iter().enumerate() {
         let pieces = segments.remove(&(2 * number + 1)).unwrap_or_default();
-        match (<[_; 1]>::try_from(cluster.files), pieces.is_empty()) {
-            (Ok([file]), true) => groups.files.push(file),
-            (Ok([file]), false) => groups.overlap(vec![file], pieces),
-            (Err(files), _) => groups.overlap(files, pieces),
+        if pieces.is_empty() {
+            groups.split_by_keys(cluster.files);
+        } else {
+            groups.overlap(cluster.files, pieces);
         }
     }
     for pieces in segments.into_values() {
@@ -104,6 +104,36 @@ impl Groups {
         sources.extend(pieces.into_iter().map(|piece| Source::Tail { order: piece.order, batch: piece.batch }));
         sources.sort_by_key(Source::order);
         self.overlapping.push(sources);
+    }
+
+    /// Files of a cluster, apart where they do not meet in keys. Of files whose keys are not known every
+    /// one may meet every other.
+    fn split_by_keys(&mut self, mut files: Vec<Arc<DataFile>>) {
+        if files.len() > 1 && files.iter().all(|file| file.keys.is_some()) {
+            files.sort_by(|left, right| first_key(left).cmp(&first_key(right)));
+        } else if files.len() > 1 {
+            return self.overlap(files, Vec::new());
+        }
+        let mut open: Vec<Arc<DataFile>> = Vec::new();
+        let mut end: Option<KeyBound> = None;
+        for file in files {
+            let keys = file.keys.as_ref();
+            if keys.is_some_and(|keys| end.as_ref().is_some_and(|end| *end < keys.first)) {
+                self.close_files(std::mem::take(&mut open));
+                end = None;
+            }
+            end = end.max(keys.map(|keys| keys.last.clone()));
+            open.push(file);
+        }
+        self.close_files(open);
+    }
+
+    fn close_files(&mut self, files: Vec<Arc<DataFile>>) {
+        match <[_; 1]>::try_from(files) {
+            Ok([file]) => self.files.push(file),
+            Err(files) if files.is_empty() => {}
+            Err(files) => self.overlap(files, Vec::new()),
+        }
     }
 
     /// Pieces that meet no file, apart where they do not meet each other.
@@ -129,6 +159,10 @@ impl Groups {
             Err(pieces) => self.overlap(Vec::new(), pieces),
         }
     }
+}
+
+fn first_key(file: &Arc<DataFile>) -> Option<&KeyBound> {
+    file.keys.as_ref().map(|keys| &keys.first)
 }
 
 fn clusters(mut files: Vec<Arc<DataFile>>) -> Vec<Cluster> {

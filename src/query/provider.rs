@@ -13,18 +13,20 @@ use datafusion::{
 use tokio::runtime::Handle;
 
 use crate::{
-    engine::{Engine, TableSnapshot},
+    engine::{Engine, Leaves, TableSnapshot},
+    model::{DataFile, Error},
     store::{Meter, Store},
     table::Footers,
 };
 
-use super::scan;
+use super::{errors::external, scan};
 
 /// One table at one moment.
 #[derive(Debug)]
 pub(super) struct SnapshotTable {
     pub(super) store: Store,
     pub(super) footers: Arc<Footers>,
+    leaves: Leaves,
     pub(super) table: TableSnapshot,
     pub(super) schema: SchemaRef,
     /// Rows before this time are too old to be seen.
@@ -38,17 +40,37 @@ impl SnapshotTable {
     pub(super) fn new(engine: &Engine, meter: &Arc<Meter>, table: TableSnapshot) -> SnapshotTable {
         let now = engine.clock().now();
         let footers = engine.footers().clone();
-        SnapshotTable::at(engine.store().metered(meter), footers, table, now)
+        SnapshotTable::at(engine.store().metered(meter), footers, engine.leaves().clone(), table, now)
     }
 
     /// `now`, nanoseconds since 1970, decides what is too old.
-    pub(super) fn at(store: Store, footers: Arc<Footers>, table: TableSnapshot, now: i64) -> SnapshotTable {
+    pub(super) fn at(
+        store: Store,
+        footers: Arc<Footers>,
+        leaves: Leaves,
+        table: TableSnapshot,
+        now: i64,
+    ) -> SnapshotTable {
         let oldest = table.ttl.map(|ttl| {
             let ttl = i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX);
             table.precision.from_nanoseconds(now.saturating_sub(ttl))
         });
         let schema = table.schema.query_schema(table.precision);
-        SnapshotTable { store, footers, table, schema, oldest, runtime: Handle::current() }
+        SnapshotTable { store, footers, leaves, table, schema, oldest, runtime: Handle::current() }
+    }
+
+    /// The data files that may hold rows of the answer: those that the manifest describes, and those of
+    /// the lists whose times are asked for.
+    async fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Arc<DataFile>>> {
+        let mut files = self.table.files.clone();
+        let lists = scan::lists(self, state, filters)?;
+        if !lists.is_empty() {
+            let (leaves, store, root) = (self.leaves.clone(), self.store.clone(), self.table.root.clone());
+            let load = self.runtime.spawn(async move { leaves.load_all(&store, &root, &lists).await });
+            let ended = |error| Error::internal(format!("reading a list of files ended: {error}"));
+            files.extend(load.await.map_err(ended).and_then(|loaded| loaded).map_err(external)?);
+        }
+        Ok(files)
     }
 }
 
@@ -74,6 +96,7 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        scan::plan(self, state, projection, filters, limit)
+        let files = self.files(state, filters).await?;
+        scan::plan(self, files, state, projection, filters, limit)
     }
 }

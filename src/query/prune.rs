@@ -19,11 +19,11 @@ use datafusion::{
 
 use crate::model::{Column, ColumnId, ColumnKind, DataFile, Precision, TableSchema};
 
-/// What is known of some rows without reading them. Of tail parts only the time is.
+/// What is known of some rows without reading them. Of tail parts and of lists of files only the time is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Known<'a> {
     File(&'a DataFile),
-    Times { min: i64, max: i64, rows: usize },
+    Times { min: i64, max: i64, rows: u64 },
 }
 
 /// Which of `known` may hold a row that passes `predicate`, which must be about key columns alone.
@@ -82,7 +82,7 @@ impl Known<'_> {
     fn rows(self) -> u64 {
         match self {
             Known::File(file) => file.rows,
-            Known::Times { rows, .. } => rows as u64,
+            Known::Times { rows, .. } => rows,
         }
     }
 

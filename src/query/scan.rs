@@ -18,6 +18,7 @@ use datafusion::{
 };
 
 use crate::{
+    database::Leaf,
     engine::TailPart,
     model::{ColumnKind, DataFile, schema::TIME_COLUMN},
 };
@@ -48,14 +49,16 @@ impl Pruned {
 
 pub(super) fn plan(
     table: &SnapshotTable,
+    files: Vec<Arc<DataFile>>,
     state: &dyn Session,
     projection: Option<&Vec<usize>>,
     filters: &[Expr],
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let age = too_old(table);
-    let (files, tail) = survivors(table, key_predicate(table, state, filters, age.as_ref())?)?;
-    let pruned = Pruned { total: table.table.files.len(), pruned: table.table.files.len() - files.len() };
+    let (files, tail) = survivors(table, files, key_predicate(table, state, filters, age.as_ref())?)?;
+    let total = table.table.files.len() + table.table.leaves.iter().map(|leaf| leaf.files).sum::<usize>();
+    let pruned = Pruned { total, pruned: total - files.len() };
     let age = age.filter(|_| holds_old_rows(table, &files, &tail));
     let keys = key_predicate(table, state, filters, age.as_ref())?;
     let age = age.map(|age| physical(table, state, age)).transpose()?;
@@ -115,29 +118,37 @@ fn physical(table: &SnapshotTable, state: &dyn Session, expr: Expr) -> Result<Ar
     state.create_physical_expr(expr, &DFSchema::try_from(table.schema.clone())?)
 }
 
+/// The lists of files that may name one with rows of the answer.
+pub(super) fn lists(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Leaf>> {
+    let leaves = &table.table.leaves;
+    let Some(keys) = key_predicate(table, state, filters, too_old(table).as_ref())?.filter(|_| !leaves.is_empty())
+    else {
+        return Ok(leaves.clone());
+    };
+    let times = |leaf: &Leaf| Known::Times { min: leaf.min_time, max: leaf.max_time, rows: leaf.rows };
+    let known: Vec<Known<'_>> = leaves.iter().map(times).collect();
+    let kept = prune::may_match(&keys, &table.table.schema, &table.schema, table.table.precision, &known)?;
+    Ok(leaves.iter().zip(kept).filter(|(_, kept)| *kept).map(|(leaf, _)| leaf.clone()).collect())
+}
+
 /// The files and tail parts that may hold rows of the answer. Pruning by keys is safe before a merge:
 /// what is dropped holds no version of any row that is asked for.
 fn survivors(
     table: &SnapshotTable,
+    files: Vec<Arc<DataFile>>,
     keys: Option<Arc<dyn PhysicalExpr>>,
 ) -> Result<(Vec<Arc<DataFile>>, Vec<TailPart>)> {
     let snapshot = &table.table;
-    let Some(keys) = keys else { return Ok((snapshot.files.clone(), snapshot.tail.clone())) };
-    let known: Vec<Known<'_>> = snapshot
-        .files
-        .iter()
-        .map(|file| Known::File(file))
-        .chain(snapshot.tail.iter().map(|part| Known::Times {
-            min: part.min_time,
-            max: part.max_time,
-            rows: part.batch.num_rows(),
-        }))
-        .collect();
+    let Some(keys) = keys else { return Ok((files, snapshot.tail.clone())) };
+    let times =
+        |part: &TailPart| Known::Times { min: part.min_time, max: part.max_time, rows: part.batch.num_rows() as u64 };
+    let known: Vec<Known<'_>> =
+        files.iter().map(|file| Known::File(file)).chain(snapshot.tail.iter().map(times)).collect();
     let kept = prune::may_match(&keys, &snapshot.schema, &table.schema, snapshot.precision, &known)?;
-    let (of_files, of_tail) = kept.split_at(snapshot.files.len());
-    let files = snapshot.files.iter().zip(of_files).filter(|(_, kept)| **kept).map(|(file, _)| file.clone());
-    let tail = snapshot.tail.iter().zip(of_tail).filter(|(_, kept)| **kept).map(|(part, _)| part.clone());
-    Ok((files.collect(), tail.collect()))
+    let (of_files, of_tail) = kept.split_at(files.len());
+    let tail = snapshot.tail.iter().zip(of_tail).filter(|(_, kept)| **kept).map(|(part, _)| part.clone()).collect();
+    let files = files.iter().zip(of_files).filter(|(_, kept)| **kept).map(|(file, _)| file.clone()).collect();
+    Ok((files, tail))
 }
 
 /// With filters a reader asks for one column after another; told of all it needs, it asks once.

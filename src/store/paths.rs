@@ -7,6 +7,7 @@
 //! t/<tenant>/d/<database>/log/<n:020>.m                        manifest n of a database
 //! t/<tenant>/d/<database>/log/<e:020>.w.<clock>-<writer>-<tables>   segment of epoch e
 //! t/<tenant>/d/<database>/data/<table>~<id>/<partition>/<b:020>-<ulid>.parquet
+//! t/<tenant>/d/<database>/leaf/<b:020>-<ulid>                  a list of data files
 //! t/<tenant>/d/<database>/HINT
 //! ```
 //!
@@ -68,9 +69,28 @@ pub fn data_file(table_name: &str, table: TableId, partition: &str, base: u64, u
 
 /// The manifest version that the job behind a data file began from.
 pub fn data_file_base(path: &str) -> Option<u64> {
-    let name = path.rsplit('/').next()?;
-    let (base, rest) = name.split_once('-')?;
-    (base.len() == 20 && rest.ends_with(".parquet")).then(|| base.parse().ok()).flatten()
+    base_of(path.rsplit('/').next()?.strip_suffix(".parquet")?)
+}
+
+/// Prefix of the lists of data files below a root, ending in `/`.
+pub fn leaf_prefix(root: &str) -> String {
+    format!("{root}leaf/")
+}
+
+/// A new list of data files, below a root. `base` is the manifest version the job began from.
+pub fn leaf(base: u64, unique: &str) -> String {
+    format!("leaf/{base:020}-{unique}")
+}
+
+/// The manifest version that the job behind a list of data files began from.
+pub fn leaf_base(path: &str) -> Option<u64> {
+    let (folder, name) = path.rsplit_once('/')?;
+    (folder == "leaf" || folder.ends_with("/leaf")).then(|| base_of(name)).flatten()
+}
+
+fn base_of(name: &str) -> Option<u64> {
+    let (base, unique) = name.split_once('-')?;
+    (base.len() == 20 && !unique.is_empty()).then(|| base.parse().ok()).flatten()
 }
 
 /// Name of a WAL segment: where it stands, and which tables it may hold.
@@ -168,5 +188,9 @@ mod tests {
         assert_eq!(path, "data/cpu_load__~9/day=2026-11-24/00000000000000000042-01ABC.parquet");
         assert_eq!(data_file_base(&path), Some(42));
         assert_eq!(data_file_base("data/x/y.parquet"), None);
+        assert_eq!(leaf_base(&leaf(7, "01ABC")), Some(7));
+        assert_eq!(leaf_base("t/1/d/2/leaf/00000000000000000007-01ABC"), Some(7));
+        assert_eq!(leaf_base("leaf/7-01ABC"), None);
+        assert_eq!(leaf_base(&path), None);
     }
 }

@@ -26,20 +26,33 @@ use crate::model::{Column, ColumnKind, Error, FieldType, Precision, Result, Tabl
 /// Values of a column that are looked at to choose its encoding.
 const SAMPLED_VALUES: usize = 16_384;
 
+/// Bytes of a row group at most, encoded.
+pub const ROW_GROUP_BYTES: usize = 16 << 20;
+
 /// The sizes that tests make small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     /// Rows of a row group: fewer cost a request each, in every query.
     pub row_group_rows: usize,
+    /// Bytes of a row group at most, encoded: a reader of a whole file holds one.
+    pub row_group_bytes: usize,
     /// Rows of a page, the smallest unit a query reads and skips.
     pub page_rows: usize,
     /// Rows that are looked at before the first is written.
     pub sample_rows: usize,
+    /// Bytes of a file after which the next one begins.
+    pub file_bytes: u64,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Layout { row_group_rows: 1 << 20, page_rows: 8_192, sample_rows: 65_536 }
+        Layout {
+            row_group_rows: 1 << 20,
+            row_group_bytes: ROW_GROUP_BYTES,
+            page_rows: 8_192,
+            sample_rows: 65_536,
+            file_bytes: u64::MAX,
+        }
     }
 }
 
@@ -52,6 +65,7 @@ impl Layout {
             .set_created_by(concat!("siltdb version ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(level))
             .set_max_row_group_row_count(Some(self.row_group_rows))
+            .set_max_row_group_bytes(Some(self.row_group_bytes))
             .set_data_page_row_count_limit(self.page_rows)
             .set_data_page_size_limit(1 << 20)
             .set_write_batch_size(self.page_rows.min(1_024))
@@ -130,8 +144,8 @@ pub(super) fn conform(batch: &RecordBatch, schema: &TableSchema, query: &SchemaR
     RecordBatch::try_new(query.clone(), columns).map_err(|error| refuse(error.to_string()))
 }
 
-/// The ticks of a batch's time column.
-pub(super) fn ticks(batch: &RecordBatch, time: usize) -> Result<&[i64]> {
+/// The ticks of a batch's time column, which stands at position `time`.
+pub fn ticks(batch: &RecordBatch, time: usize) -> Result<&[i64]> {
     let column = batch.columns().get(time).filter(|column| column.null_count() == 0);
     let ticks = match column.map(|column| (column, column.data_type())) {
         Some((column, DataType::Timestamp(TimeUnit::Nanosecond, _))) => {

@@ -31,21 +31,22 @@ use crate::model::{Code, Error};
 use crate::model::{DataFile, Sum, TableSchema};
 
 pub use footers::{CacheStatistics, Footers};
+pub use layout::{ROW_GROUP_BYTES, ticks};
 pub use partition::{MAXIMUM_PARTITIONS, Span, choose_span, partition_of, split_by_partition};
 pub use read::{ObjectReader, read_file};
-pub use write::{Target, write_file};
+pub use write::{Target, write_files};
 
 const MISSING: &str = "is not in the store (collected, or lost)";
 
-/// The error for a data file that is not there. A snapshot that is older than the collector's grace
+/// The error for a data file, or a list of such, that is not there. A snapshot that is older than the collector's grace
 /// meets it, and has to be taken again.
-fn missing(path: &str) -> Error {
-    Error::new(Code::Corrupt, format!("data file {path} {MISSING}"))
+pub fn missing(path: &str) -> Error {
+    Error::new(Code::Corrupt, format!("{path} {MISSING}"))
 }
 
-/// Whether an error says that a data file is not there.
+/// Whether an error says that a data file, or a list of such, is not there.
 pub fn is_missing(error: &Error) -> bool {
-    error.code == Code::Corrupt && error.message.starts_with("data file ") && error.message.ends_with(MISSING)
+    error.code == Code::Corrupt && error.message.ends_with(MISSING)
 }
 
 /// The error behind one of Parquet's: ours, if a store gave it; else the file is damaged.

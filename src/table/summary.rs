@@ -5,7 +5,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use super::layout::ticks;
 use crate::{
     merge::{self, Key},
-    model::{ColumnId, Result, Sum, TableSchema, TagRange},
+    model::{ColumnId, KeyBound, KeyRange, Result, Sum, TableSchema, TagRange},
 };
 
 /// Bytes of a tag's bounds in the manifest; a shortened upper bound may have three more.
@@ -23,6 +23,8 @@ pub(super) struct Summary {
     tags: Vec<Bounds>,
     /// For each column, whether it has a value.
     filled: Vec<bool>,
+    first: Option<KeyBound>,
+    last: Option<KeyBound>,
 }
 
 #[derive(Debug, Default)]
@@ -43,12 +45,19 @@ impl Summary {
             sum: Sum::default(),
             tags: key.tags.iter().map(|_| Bounds::default()).collect(),
             filled: vec![false; schema.columns.len()],
+            first: None,
+            last: None,
             key,
         }
     }
 
     /// Adds the rows of a batch of the table's schema, tags being views.
     pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some(end) = batch.num_rows().checked_sub(1) else { return Ok(()) };
+        if self.rows == 0 {
+            self.first = Some(first_key(batch, &self.key, 0)?);
+        }
+        self.last = last_key(batch, &self.key, end)?;
         self.rows += batch.num_rows() as u64;
         for time in ticks(batch, self.key.time)? {
             self.min_time = self.min_time.min(*time);
@@ -62,6 +71,18 @@ impl Summary {
         }
         self.sum = self.sum.plus(merge::sum(batch, &self.key, &self.ids)?);
         Ok(())
+    }
+
+    /// From the first row to the last.
+    pub(super) fn keys(&self) -> Option<KeyRange> {
+        Some(KeyRange { first: self.first.clone()?, last: self.last.clone()? })
+    }
+
+    /// Whether the row before those of `next` and its first one can be told apart by their bounds: only
+    /// there may a file end and another one begin.
+    pub(super) fn ends_before(&self, next: &RecordBatch) -> Result<bool> {
+        let first = first_key(next, &self.key, 0)?;
+        Ok(self.last.as_ref().is_some_and(|last| *last < first))
     }
 
     /// The columns that have a value.
@@ -103,6 +124,40 @@ impl Bounds {
             self.max = Some(max.to_owned());
         }
     }
+}
+
+/// A place no later than that of a row, and short.
+fn first_key(batch: &RecordBatch, key: &Key, row: usize) -> Result<KeyBound> {
+    let mut tags = Vec::with_capacity(key.tags.len());
+    for tag in &key.tags {
+        let values = batch.column(*tag).as_string_view();
+        let value = (!values.is_null(row)).then(|| values.value(row));
+        tags.push(value.map(|value| lower_bound(value).to_owned()));
+        if value.is_some_and(|value| lower_bound(value).len() < value.len()) {
+            return Ok(KeyBound::new(tags, i64::MIN));
+        }
+    }
+    Ok(KeyBound::new(tags, ticks(batch, key.time)?[row]))
+}
+
+/// A place no earlier than that of a row, and short; none if there is no such.
+fn last_key(batch: &RecordBatch, key: &Key, row: usize) -> Result<Option<KeyBound>> {
+    let mut tags = Vec::with_capacity(key.tags.len());
+    for tag in &key.tags {
+        let values = batch.column(*tag).as_string_view();
+        if values.is_null(row) {
+            tags.push(None);
+            continue;
+        }
+        let value = values.value(row);
+        let Some(bound) = upper_bound(value) else { return Ok(None) };
+        let shortened = bound != value;
+        tags.push(Some(bound));
+        if shortened {
+            return Ok(Some(KeyBound::new(tags, i64::MAX)));
+        }
+    }
+    Ok(Some(KeyBound::new(tags, ticks(batch, key.time)?[row])))
 }
 
 /// A value no larger than the given one, and short.

@@ -16,7 +16,7 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{Footers, ObjectReader, Target, is_missing, layout::Layout, read_file, write::write_as, write_file};
+use super::{Footers, ObjectReader, Target, is_missing, layout::Layout, read_file, write::write_as, write_files};
 use crate::{
     merge::{self, Key},
     model::{
@@ -28,7 +28,11 @@ use crate::{
 
 const ROOT: &str = "t/1/d/2/";
 const MILLISECOND: Precision = Precision::Millisecond;
-const SMALL: Layout = Layout { row_group_rows: 100, page_rows: 16, sample_rows: 50 };
+/// Into one file, however large.
+const ALL: u64 = u64::MAX;
+
+const SMALL: Layout =
+    Layout { row_group_rows: 100, row_group_bytes: usize::MAX, page_rows: 16, sample_rows: 50, file_bytes: u64::MAX };
 
 fn schema(columns: &[(u32, &str, ColumnKind)]) -> TableSchema {
     let mut schema = TableSchema::new();
@@ -115,7 +119,9 @@ fn cut(batch: &RecordBatch, rows: usize) -> BoxStream<'static, Result<RecordBatc
 }
 
 async fn written(layout: Layout, store: &Store, schema: &TableSchema, batch: &RecordBatch) -> DataFile {
-    write_as(layout, store, ROOT, target(), schema, MILLISECOND, cut(batch, 33)).await.unwrap().unwrap()
+    let files = write_as(layout, store, ROOT, &target(), schema, MILLISECOND, cut(batch, 33)).await.unwrap();
+    assert_eq!(files.len(), 1);
+    files.into_iter().next().unwrap()
 }
 
 async fn read(store: &Store, file: &DataFile, schema: &TableSchema, precision: Precision) -> Result<RecordBatch> {
@@ -216,7 +222,8 @@ async fn times_reach_from_end_to_end() {
         let ticks = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
         let values: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, f64::NAN, f64::INFINITY, 0.0, 1e-300, 1.0, 2.0]));
         let batch = RecordBatch::try_new(schema.query_schema(precision), vec![time(precision, ticks), values]).unwrap();
-        let file = write_file(&store, ROOT, target(), &schema, precision, cut(&batch, 2)).await.unwrap().unwrap();
+        let files = write_files(&store, ROOT, &target(), &schema, precision, ALL, cut(&batch, 2)).await.unwrap();
+        let file = files.into_iter().next().unwrap();
         assert_eq!((file.min_time, file.max_time), (i64::MIN, i64::MAX));
         let back = read(&store, &file, &schema, precision).await.unwrap();
         assert_eq!(back.column(0), batch.column(0));
@@ -277,12 +284,12 @@ async fn columns_are_told_apart_by_id() {
 async fn nothing_is_written_for_no_rows_or_half_a_stream() {
     let (store, schema) = (Store::memory(), odd_table());
     let empty = stream::iter([Ok(odd_rows(0))]).boxed();
-    let file = write_file(&store, ROOT, target(), &schema, MILLISECOND, empty).await.unwrap();
-    assert_eq!(file, None);
+    let files = write_files(&store, ROOT, &target(), &schema, MILLISECOND, ALL, empty).await.unwrap();
+    assert_eq!(files, []);
     for before in [0, 10, 300] {
         let failing =
             cut(&odd_rows(before), 33).chain(stream::iter([Err(Error::new(Code::Unavailable, "stop"))])).boxed();
-        let error = write_as(SMALL, &store, ROOT, target(), &schema, MILLISECOND, failing).await.unwrap_err();
+        let error = write_as(SMALL, &store, ROOT, &target(), &schema, MILLISECOND, failing).await.unwrap_err();
         assert_eq!(error.message, "stop");
     }
     assert_eq!(store.list("", None).await.unwrap(), []);
@@ -292,10 +299,11 @@ async fn nothing_is_written_for_no_rows_or_half_a_stream() {
 async fn other_batches_than_the_table_s_are_refused() {
     let (store, schema) = (Store::memory(), odd_table());
     let batch = odd_rows(10).project(&[0, 1, 2]).unwrap();
-    let error = write_file(&store, ROOT, target(), &schema, MILLISECOND, cut(&batch, 5)).await.unwrap_err();
+    let error = write_files(&store, ROOT, &target(), &schema, MILLISECOND, ALL, cut(&batch, 5)).await.unwrap_err();
     assert_eq!(error.code, Code::Internal);
     let batch = odd_rows(10);
-    let error = write_file(&store, ROOT, target(), &schema, Precision::Nanosecond, cut(&batch, 5)).await.unwrap_err();
+    let other = Precision::Nanosecond;
+    let error = write_files(&store, ROOT, &target(), &schema, other, ALL, cut(&batch, 5)).await.unwrap_err();
     assert_eq!(error.code, Code::Internal);
 }
 
@@ -370,4 +378,40 @@ async fn hinted_columns_come_with_one_request_a_row_group() {
     let read: Vec<ArrayRef> = hinted.iter().map(|batch| cast(batch.column(1), &DataType::Utf8).unwrap()).collect();
     let read = arrow::compute::concat(&read.iter().map(|array| array.as_ref()).collect::<Vec<_>>()).unwrap();
     assert_eq!(read.as_ref(), &host as &dyn Array);
+}
+
+#[tokio::test]
+async fn a_large_result_becomes_files_that_share_no_key() {
+    let (store, schema) = (Store::memory(), odd_table());
+    let batch = odd_rows(700);
+    let layout = Layout { file_bytes: 2_000, ..SMALL };
+    let files = write_as(layout, &store, ROOT, &target(), &schema, MILLISECOND, cut(&batch, 33)).await.unwrap();
+    assert!(files.len() > 2, "{}", files.len());
+    let mut batches = Vec::new();
+    for file in &files {
+        batches.push(read(&store, file, &schema, MILLISECOND).await.unwrap());
+    }
+    assert_eq!(concat_batches(&batch.schema(), &batches).unwrap(), batch);
+    for pair in files.windows(2) {
+        let (before, after) = (pair[0].keys.as_ref().unwrap(), pair[1].keys.as_ref().unwrap());
+        assert!(before.last < after.first && before.first <= before.last, "{before:?} {after:?}");
+        assert!(!pair[0].may_share_points(&pair[1]));
+        assert_ne!(pair[0].path, pair[1].path);
+    }
+}
+
+#[tokio::test]
+async fn a_file_does_not_end_where_its_bounds_could_not_tell() {
+    let (store, schema) =
+        (Store::memory(), schema(&[(1, "host", ColumnKind::Tag), (2, "v", field(FieldType::Double))]));
+    // The bounds of such values are shortened: those of neighbours are equal.
+    let hosts: ArrayRef =
+        Arc::new((0..400).map(|row| Some(format!("{}{row:04}", "x".repeat(70)))).collect::<StringViewArray>());
+    let values: ArrayRef = Arc::new(Float64Array::from_iter_values((0..400).map(f64::from)));
+    let columns = vec![time(MILLISECOND, 0..400), hosts, values];
+    let batch = RecordBatch::try_new(schema.query_schema(MILLISECOND), columns).unwrap();
+    let layout = Layout { file_bytes: 100, ..SMALL };
+    let files = write_as(layout, &store, ROOT, &target(), &schema, MILLISECOND, cut(&batch, 33)).await.unwrap();
+    assert_eq!(files.len(), 1);
+    assert_eq!(read(&store, &files[0], &schema, MILLISECOND).await.unwrap(), batch);
 }

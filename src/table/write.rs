@@ -1,7 +1,12 @@
 //! Writing a data file.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{BoxStream, Peekable},
+};
 use parquet::{arrow::ArrowWriter, errors::ParquetError, file::metadata::ParquetMetaData};
 
 use arrow::record_batch::RecordBatch;
@@ -26,49 +31,107 @@ pub struct Target {
     pub partition: String,
     /// The manifest version the job began from.
     pub base: u64,
-    /// Random, so that no two files ever share a name.
+    /// Random, so that no two jobs' files ever share a name.
     pub unique: String,
     pub order: OrderRange,
 }
 
-/// Writes a data file from storage batches that are sorted by key and hold no duplicates. None, and
-/// no object, if there are no rows.
+impl Target {
+    /// Name of the job's file of a number, from 0 on, below the database's root.
+    fn path(&self, number: usize) -> String {
+        let suffix = if number == 0 { String::new() } else { format!("-{number}") };
+        let unique = format!("{}{suffix}", self.unique);
+        paths::data_file(&self.table_name, self.table, &self.partition, self.base, &unique)
+    }
+}
+
+impl Summary {
+    fn describe(self, path: String, target: &Target, size: u64, tail_bytes: u64) -> DataFile {
+        DataFile {
+            path,
+            partition: target.partition.clone(),
+            size,
+            tail_bytes,
+            rows: self.rows,
+            min_time: self.min_time,
+            max_time: self.max_time,
+            order: target.order,
+            tags: self.tag_ranges(),
+            keys: self.keys(),
+            columns: self.columns(),
+            sum: self.sum,
+        }
+    }
+}
+
+/// Writes data files from storage batches that are sorted by key and hold no duplicates: a next one
+/// begins between two rows once the one before has about `file_bytes` bytes, so that no two share a
+/// point. Nothing, and no object, if there are no rows.
 ///
 /// Holds a row group, compressed, and the parts on their way. Columns without any value are left out
 /// of a small file; in one of more than 65,536 rows they cost a few bytes a page.
 ///
-/// Errors: the stream's, the store's. The object may then exist, but nobody knows of it.
-pub async fn write_file(
+/// Errors: the stream's, the store's. Objects may then exist, but nobody knows of them.
+pub async fn write_files(
     store: &Store,
     root: &str,
-    target: Target,
+    target: &Target,
     schema: &TableSchema,
     precision: Precision,
+    file_bytes: u64,
     batches: BoxStream<'static, Result<RecordBatch>>,
-) -> Result<Option<DataFile>> {
-    write_as(Layout::default(), store, root, target, schema, precision, batches).await
+) -> Result<Vec<DataFile>> {
+    write_as(Layout { file_bytes, ..Layout::default() }, store, root, target, schema, precision, batches).await
 }
 
 pub(super) async fn write_as(
     layout: Layout,
     store: &Store,
     root: &str,
-    target: Target,
+    target: &Target,
     schema: &TableSchema,
     precision: Precision,
-    mut batches: BoxStream<'static, Result<RecordBatch>>,
-) -> Result<Option<DataFile>> {
+    batches: BoxStream<'static, Result<RecordBatch>>,
+) -> Result<Vec<DataFile>> {
     let query = schema.query_schema(precision);
+    let conformed = {
+        let (schema, query) = (schema.clone(), query);
+        batches.and_then(move |batch| std::future::ready(conform(&batch, &schema, &query)))
+    };
+    let filled = conformed.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
+    let mut source = filled.boxed().peekable();
+    let job = Job { layout, store, root, target, schema, precision };
+    let mut files = Vec::new();
+    while let Some(file) = write_next(&job, files.len(), &mut source).await? {
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// What the files of one call share.
+struct Job<'a> {
+    layout: Layout,
+    store: &'a Store,
+    root: &'a str,
+    target: &'a Target,
+    schema: &'a TableSchema,
+    precision: Precision,
+}
+
+type Source = Peekable<BoxStream<'static, Result<RecordBatch>>>;
+
+/// The next file; none when the source has ended.
+async fn write_next(job: &Job<'_>, number: usize, source: &mut Source) -> Result<Option<DataFile>> {
+    let (layout, schema) = (job.layout, job.schema);
     let mut sample: Vec<RecordBatch> = Vec::new();
     let mut sampled = 0;
     let mut ended = false;
     while sampled < layout.sample_rows && !ended {
-        match batches.try_next().await? {
+        match source.try_next().await? {
             None => ended = true,
-            Some(batch) if batch.num_rows() == 0 => {}
             Some(batch) => {
                 sampled += batch.num_rows();
-                sample.push(conform(&batch, schema, &query)?);
+                sample.push(batch);
             }
         }
     }
@@ -79,28 +142,21 @@ pub(super) async fn write_as(
     let kept: Vec<usize> = (0..schema.columns.len())
         .filter(|position| schema.columns[*position].kind == ColumnKind::Time || !empty(*position))
         .collect();
-    let path = paths::data_file(&target.table_name, target.table, &target.partition, target.base, &target.unique);
-    let mut file = FileWriter::new(layout, store, format!("{root}{path}"), schema, precision, kept, &sample)?;
+    let path = job.target.path(number);
+    let mut file = FileWriter::new(job, &path, kept, &sample)?;
     for batch in sample {
         file.write(&batch).await?;
     }
-    while let Some(batch) = batches.next().await {
-        file.write(&conform(&batch?, schema, &query)?).await?;
+    while let Some(next) = Pin::new(&mut *source).peek().await {
+        let full = file.bytes() >= layout.file_bytes;
+        if full && next.as_ref().is_ok_and(|next| file.summary.ends_before(next).unwrap_or(false)) {
+            break;
+        }
+        let Some(batch) = source.try_next().await? else { break };
+        file.write(&batch).await?;
     }
     let (summary, size, tail_bytes) = file.finish().await?;
-    Ok(Some(DataFile {
-        path,
-        partition: target.partition,
-        size,
-        tail_bytes,
-        rows: summary.rows,
-        min_time: summary.min_time,
-        max_time: summary.max_time,
-        order: target.order,
-        tags: summary.tag_ranges(),
-        columns: summary.columns(),
-        sum: summary.sum,
-    }))
+    Ok(Some(summary.describe(path, job.target, size, tail_bytes)))
 }
 
 fn all_null(batch: &RecordBatch, position: usize) -> bool {
@@ -120,28 +176,23 @@ struct FileWriter {
 }
 
 impl FileWriter {
-    fn new(
-        layout: Layout,
-        store: &Store,
-        path: String,
-        schema: &TableSchema,
-        precision: Precision,
-        kept: Vec<usize>,
-        sample: &[RecordBatch],
-    ) -> Result<FileWriter> {
-        let columns: Vec<&Column> = kept.iter().map(|position| &schema.columns[*position]).collect();
+    fn new(job: &Job<'_>, path: &str, kept: Vec<usize>, sample: &[RecordBatch]) -> Result<FileWriter> {
+        let path = format!("{}{path}", job.root);
+        let columns: Vec<&Column> = kept.iter().map(|position| &job.schema.columns[*position]).collect();
         let sample = sample.iter().map(|batch| batch.project(&kept)).collect::<Result<Vec<_>, _>>()?;
-        let options = layout.options(&columns, &sample)?;
-        let encoder = ArrowWriter::try_new_with_options(Vec::new(), file_schema(&columns, precision), options)
+        let options = job.layout.options(&columns, &sample)?;
+        let encoder = ArrowWriter::try_new_with_options(Vec::new(), file_schema(&columns, job.precision), options)
             .map_err(|error| not_encoded(&path, &error))?;
-        let upload = store.upload(&path)?;
-        Ok(FileWriter { store: store.clone(), path, upload, encoder, kept, summary: Summary::new(schema) })
+        let upload = job.store.upload(&path)?;
+        Ok(FileWriter { store: job.store.clone(), path, upload, encoder, kept, summary: Summary::new(job.schema) })
+    }
+
+    /// Encoded so far.
+    fn bytes(&self) -> u64 {
+        (self.encoder.bytes_written() + self.encoder.in_progress_size()) as u64
     }
 
     async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
         self.summary.add(batch)?;
         self.encoder.write(&batch.project(&self.kept)?).map_err(|error| not_encoded(&self.path, &error))?;
         self.send().await.map(drop)

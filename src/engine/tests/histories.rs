@@ -115,7 +115,7 @@ async fn history(seed: u64) {
 }
 
 async fn process_with_grace(store: &Store, seed: u64) -> Engine {
-    let options = EngineOptions { grace: Duration::from_secs(3_600), ..EngineOptions::default() };
+    let options = EngineOptions { grace: Duration::from_secs(3_600), ..options(seed) };
     for _ in 0..50 {
         if let Ok(engine) = Engine::open(store.clone(), clock(seed), options.clone()).await {
             return engine;
@@ -155,3 +155,33 @@ async fn write_and_look(engine: Engine, seed: u64, writer: u64) -> Vec<String> {
     }
     acknowledged
 }
+
+/// Many partitions: descriptions of files move into lists and back as late points come and old ones
+/// expire, and no answer changes.
+#[tokio::test]
+async fn lists_of_files_come_and_go() {
+    let store = empty_store().await;
+    let (one, two) = (process(&store, 1).await, process(&store, 3).await);
+    let (here, there) = (public(&one).await, public(&two).await);
+    let mut expected = Rows::new();
+    let mut lists = 0;
+    for round in 0..30i64 {
+        let day = if round % 5 == 4 { round / 2 } else { round };
+        let text = format!("t,host=a v={round} {}\nt,host=b v={round} {}", NOW - day * DAY, NOW - day * DAY);
+        write(&one, &here, &text).await.unwrap();
+        expect(&mut expected, &text);
+        one.maintain(Duties { flush: true, merge: true, ..Duties::NONE }).await.unwrap();
+        assert_eq!(read(&two, &there, "t").await.unwrap(), expected, "round {round}");
+        let snapshot = two.snapshot(&there, &["t".to_owned()], &Default::default()).await.unwrap();
+        let table = snapshot.table("t").unwrap().unwrap();
+        lists = lists.max(table.leaves.len());
+        assert!(table.files.len() <= 6, "round {round}: {} files in the manifest", table.files.len());
+    }
+    assert!(lists > 3, "{lists}");
+    two.maintain(Duties::ALL).await.unwrap();
+    assert_eq!(read(&one, &here, "t").await.unwrap(), expected);
+    let report = one.check().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+const DAY: i64 = 86_400_000_000_000;

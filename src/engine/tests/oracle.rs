@@ -8,6 +8,7 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::database::Sizes;
 use crate::engine::{Database, Engine, EngineOptions, TableSnapshot};
 use crate::merge::{self, Key};
 use crate::model::clock::{ManualClock, SharedClock};
@@ -35,9 +36,15 @@ pub async fn empty_store() -> Store {
     store
 }
 
-/// One process on a store.
+/// One process on a store. For every second seed files and lists of files are small, so that a few points
+/// make many of them.
 pub async fn process(store: &Store, seed: u64) -> Engine {
-    Engine::open(store.clone(), clock(seed), EngineOptions::default()).await.unwrap()
+    Engine::open(store.clone(), clock(seed), options(seed)).await.unwrap()
+}
+
+pub fn options(seed: u64) -> EngineOptions {
+    let small = Sizes { file_bytes: 1, listed_files: 4, leaf_files: 3 };
+    EngineOptions { sizes: if seed % 2 == 1 { small } else { Sizes::default() }, ..EngineOptions::default() }
 }
 
 pub fn points(text: &str) -> Vec<PointBatch> {
@@ -70,7 +77,7 @@ pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<Ro
 
 async fn rows_of(engine: &Engine, table: &TableSnapshot) -> Result<Rows> {
     let mut sources: Vec<(OrderKey, stream::BoxStream<'static, Result<RecordBatch>>)> = Vec::new();
-    for file in &table.files {
+    for file in &engine.files(table).await? {
         let rows =
             table::read_file(engine.store(), engine.footers(), &table.root, file, &table.schema, table.precision);
         sources.push((file.order.first, rows));

@@ -239,3 +239,26 @@ async fn writers_wait_their_turn_when_too_much_is_unsettled() {
     engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
     write(&engine, &database, "t v=1 9").await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_dropped_database_leaves_is_collected() {
+    let store = empty_store().await;
+    let clock = Arc::new(ManualClock::new(NOW, 1));
+    let options = EngineOptions { grace: Duration::ZERO, ..EngineOptions::default() };
+    let engine = Engine::open(store.clone(), clock.clone(), options).await.unwrap();
+    engine.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
+    let air = engine.database(TENANT, "air").await.unwrap();
+    write(&engine, &air, "t v=1 1").await.unwrap();
+    engine.maintain(Duties::ALL).await.unwrap();
+    write(&engine, &air, "t v=2 2").await.unwrap();
+    let root = format!("t/{TENANT}/d/{}/", air.id);
+    engine.drop_database(TENANT, "air", false).await.unwrap();
+    assert!(store.list(&root, None).await.unwrap().len() > 3);
+    engine.maintain(Duties::ALL).await.unwrap();
+    let left = store.list(&root, None).await.unwrap();
+    assert!(left.len() == 1 && left[0].path.ends_with(".m"), "{left:?}");
+    clock.set(NOW + 31 * 24 * 3_600 * 1_000_000_000);
+    engine.maintain(Duties::ALL).await.unwrap();
+    assert_eq!(store.list(&root, None).await.unwrap(), []);
+    assert!(engine.check().await.unwrap().is_clean());
+}

@@ -19,7 +19,7 @@ use datafusion::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    engine::{TableSnapshot, TailPart, User},
+    engine::{Leaves, TableSnapshot, TailPart, User},
     merge::{self, Key},
     model::{
         Column, ColumnId, ColumnKind, DataFile, FieldType, OrderKey, OrderRange, Precision, TableId, TableSchema,
@@ -29,7 +29,7 @@ use crate::{
     },
     query::{Session, context::Context, errors::from_datafusion, provider::SnapshotTable},
     store::{Meter, Store},
-    table::{self, Footers, Target, write_file},
+    table::{self, Footers, Target, write_files},
 };
 
 const ROOT: &str = "t/1/d/1/";
@@ -150,8 +150,8 @@ impl Made {
                 order: OrderRange { first: order(first), last: order(last) },
             };
             let batches = stream::iter([Ok(batch)]).boxed();
-            let written = write_file(&self.store, ROOT, target, &schema, Precision::Nanosecond, batches).await;
-            self.files.push(Arc::new(written.unwrap().unwrap()));
+            let written = write_files(&self.store, ROOT, &target, &schema, Precision::Nanosecond, u64::MAX, batches);
+            self.files.extend(written.await.unwrap().into_iter().map(Arc::new));
         }
     }
 
@@ -175,11 +175,12 @@ impl Made {
             precision: Precision::Nanosecond,
             ttl: self.ttl,
             files: self.files.clone(),
+            leaves: Vec::new(),
             tail: self.tail.clone(),
         };
         let meter = Arc::new(Meter::new());
         let store = self.store.metered(&meter);
-        let provider = SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), snapshot, self.now);
+        let provider = SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), Leaves::default(), snapshot, self.now);
         let tables = MemorySchemaProvider::new();
         tables.register_table("air".to_owned(), Arc::new(provider)).unwrap();
         let catalog = MemoryCatalogProvider::new();
