@@ -1,0 +1,96 @@
+//! `benches/run` measures SiltDB from end to end: the real server over HTTP, beside DataFusion and DuckDB
+//! over an ideal file of the same rows. It prints figures and asserts nothing about time; it does fail when
+//! a server does not start, refuses a request, or loses a row. See benches/README.md.
+
+mod client;
+mod compare;
+mod digest;
+mod ideal;
+mod ingest;
+mod load;
+mod machine;
+mod options;
+mod queries;
+mod report;
+mod server;
+mod workload;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use options::{Options, Part};
+use report::{Report, Result, progress};
+use server::Binary;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into);
+    let outcome = outcome.and_then(|runtime| runtime.block_on(run(&options)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("benchmark: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures until it is done or told to stop: then children and folders go with what owns them.
+async fn run(options: &Options) -> Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        outcome = measure(options) => outcome,
+        _ = interrupt.recv() => Err("interrupted".into()),
+        _ = terminate.recv() => Err("terminated".into()),
+    }
+}
+
+async fn measure(options: &Options) -> Result<()> {
+    let built = Path::new(env!("CARGO_BIN_EXE_siltdb")).to_owned();
+    let path = options.server_binary.clone().unwrap_or(built);
+    let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    let binary = Binary { path, server_arguments: options.server_argument.clone() };
+    let directory = options.directory.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = tempfile::tempdir_in(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let mut report = begin(options);
+    if options.wants(Part::Ingest) {
+        let load = machine::load();
+        ingest::report(options, &binary, folder.path(), &mut report).await?;
+        end_part(&load, &mut report);
+    }
+    if options.wants(Part::Queries) {
+        let load = machine::load();
+        compare::report(options, &binary, folder.path(), &mut report).await?;
+        end_part(&load, &mut report);
+    }
+    print!("{}", report.text());
+    if let Some(file) = &options.output {
+        std::fs::write(file, report.text()).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    progress("done");
+    Ok(())
+}
+
+fn begin(options: &Options) -> Report {
+    let mut report = Report::default();
+    report.heading(1, "SiltDB's figures");
+    let build = if cfg!(debug_assertions) { "a DEBUG build: figures mean nothing" } else { "a release build" };
+    report.paragraph(&format!(
+        "{}, SiltDB {} ({}), {build}{}; {:?} scale, values {:?}; {}.",
+        machine::now(),
+        env!("CARGO_PKG_VERSION"),
+        machine::commit(),
+        if options.server_binary.is_some() { " of the benchmark, the server given" } else { "" },
+        options.scale,
+        options.values,
+        machine::describe()
+    ));
+    report
+}
+
+fn end_part(load_before: &str, report: &mut Report) {
+    report.paragraph(&format!("Load average: {load_before} at the start, {} at the end.", machine::load()));
+}
