@@ -18,14 +18,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::digest::Digest;
-use crate::machine::CpuMeter;
+use crate::machine::{self, CpuMeter};
 use crate::options::Options;
 use crate::queries::Query;
 use crate::report::{Result, Timings, progress, since};
 use crate::workload::{FIELDS, Host, TAGS, Values, Workload, time};
-
-/// The Python that has DuckDB; `benches/run` sets it.
-const PYTHON: &str = "SILTDB_BENCH_PYTHON";
 
 /// What an engine did with one query.
 #[derive(Debug, Clone)]
@@ -92,7 +89,7 @@ pub async fn datafusion(options: &Options, file: &Path, queries: &[Query]) -> Re
     let context = SessionContext::new_with_config(config);
     let path = file.to_str().ok_or("the temporary folder's name is not UTF-8")?;
     context.register_parquet("cpu", path, ParquetReadOptions::default()).await?;
-    let mut meter = CpuMeter::new(std::process::id());
+    let mut meter = CpuMeter::new(std::process::id())?;
     let mut measured = HashMap::new();
     for query in queries {
         progress(format!("  datafusion: {}", query.name));
@@ -154,8 +151,8 @@ pub async fn duckdb(
     file: &Path,
     queries: &[Query],
 ) -> Result<Option<(String, HashMap<String, Measured>)>> {
-    let Some(python) = std::env::var_os(PYTHON).filter(|python| !python.is_empty()) else {
-        progress(format!("without DuckDB: {PYTHON} is not set (benches/run sets it)"));
+    let Some(python) = machine::python() else {
+        progress("without DuckDB, which benches/run installs");
         return Ok(None);
     };
     let answers = file.parent().ok_or("the ideal file is in no folder")?;

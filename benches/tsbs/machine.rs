@@ -1,7 +1,9 @@
 //! What the kernel says of processes and of the machine.
 
-use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::SystemTime;
 
 use crate::report::Result;
@@ -43,33 +45,50 @@ pub fn memory(process: u32) -> Result<(u64, u64)> {
     Ok((kibibytes("VmHWM").unwrap_or(0) << 10, kibibytes("VmRSS").unwrap_or(0) << 10))
 }
 
-/// CPU-seconds of a process to the nanosecond: the sum over its threads. A thread that ends between two
-/// looks loses what it did since the one before, so there has to be a look after every piece of work.
+/// CPU-seconds of a process to the nanosecond. They come from a helper that can ask the kernel for another
+/// process's clock: the numbers in `/proc` are too coarse, or leave out threads that have ended.
 #[derive(Debug)]
 pub struct CpuMeter {
-    process: String,
-    threads: HashMap<String, u64>,
-    /// Of threads whose number another one has by now.
-    gone: u64,
+    process: u32,
+    helper: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 impl CpuMeter {
-    pub fn new(process: u32) -> CpuMeter {
-        CpuMeter { process: process.to_string(), threads: HashMap::new(), gone: 0 }
+    pub fn new(process: u32) -> Result<CpuMeter> {
+        let python = python().unwrap_or_else(|| "python3".into());
+        let mut command = Command::new(&python);
+        command.args(["-I", concat!(env!("CARGO_MANIFEST_DIR"), "/benches/tsbs/process_clock.py")]);
+        let helper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut helper = helper.map_err(|error| format!("{} does not start: {error}", python.display()))?;
+        let pipes = helper.stdin.take().zip(helper.stdout.take());
+        let (questions, answers) = pipes.ok_or("the helper has no pipes")?;
+        Ok(CpuMeter { process, helper, questions, answers: BufReader::new(answers) })
     }
 
     pub fn look(&mut self) -> Result<f64> {
-        let folder = format!("/proc/{}/task", self.process);
-        let entries = std::fs::read_dir(&folder).map_err(|error| format!("{folder}: {error}"))?;
-        for entry in entries.flatten() {
-            let thread = entry.file_name().to_string_lossy().into_owned();
-            let Ok(text) = std::fs::read_to_string(format!("{folder}/{thread}/schedstat")) else { continue };
-            let Some(spent) = text.split(' ').next().and_then(|word| word.parse::<u64>().ok()) else { continue };
-            let before = self.threads.insert(thread, spent).unwrap_or(0);
-            self.gone += if before > spent { before } else { 0 };
-        }
-        Ok((self.gone + self.threads.values().sum::<u64>()) as f64 / 1e9)
+        writeln!(self.questions, "{}", self.process)?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        let nanoseconds = answer.trim().parse::<u64>();
+        let nanoseconds =
+            nanoseconds.map_err(|_| format!("the CPU clock of process {} cannot be read", self.process))?;
+        Ok(nanoseconds as f64 / 1e9)
     }
+}
+
+impl Drop for CpuMeter {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.helper.kill();
+        let _ = self.helper.wait();
+    }
+}
+
+/// The Python that has DuckDB; `benches/run` says which.
+pub fn python() -> Option<OsString> {
+    std::env::var_os("SILTDB_BENCH_PYTHON").filter(|python| !python.is_empty())
 }
 
 /// Bytes and number of all files below a folder whose names end so.
@@ -122,7 +141,7 @@ pub fn describe() -> String {
 
 /// The commit that was built, if git knows.
 pub fn commit() -> String {
-    let mut git = std::process::Command::new("git");
+    let mut git = Command::new("git");
     git.args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]);
     let said = git.output().ok().filter(|output| output.status.success());
     said.map_or("unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

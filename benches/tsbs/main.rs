@@ -10,20 +10,23 @@ mod ingest;
 mod load;
 mod machine;
 mod options;
+mod planning;
 mod queries;
 mod report;
 mod server;
+mod store;
 mod workload;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Options, Part};
 use report::{Report, Result, progress};
 use server::Binary;
+use store::Many;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -56,15 +59,19 @@ async fn measure(options: &Options) -> Result<()> {
     let directory = options.directory.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::tempdir_in(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let mut report = begin(options);
-    if options.wants(Part::Ingest) {
+    for part in Part::value_variants().iter().filter(|part| options.wants(**part)) {
         let load = machine::load();
-        ingest::report(options, &binary, folder.path(), &mut report).await?;
-        end_part(&load, &mut report);
-    }
-    if options.wants(Part::Queries) {
-        let load = machine::load();
-        compare::report(options, &binary, folder.path(), &mut report).await?;
-        end_part(&load, &mut report);
+        match part {
+            Part::Ingest => ingest::report(options, &binary, folder.path(), &mut report).await?,
+            Part::Queries => compare::report(options, &binary, folder.path(), &mut report).await?,
+            Part::Planning => {
+                planning::report(Many::Files, &options.file_counts(), &binary, folder.path(), &mut report).await?;
+            }
+            Part::Manifest => {
+                planning::report(Many::Tables, &options.table_counts(), &binary, folder.path(), &mut report).await?;
+            }
+        }
+        report.paragraph(&format!("Load average: {load} at the start, {} at the end.", machine::load()));
     }
     print!("{}", report.text());
     if let Some(file) = &options.output {
@@ -89,8 +96,4 @@ fn begin(options: &Options) -> Report {
         machine::describe()
     ));
     report
-}
-
-fn end_part(load_before: &str, report: &mut Report) {
-    report.paragraph(&format!("Load average: {load_before} at the start, {} at the end.", machine::load()));
 }

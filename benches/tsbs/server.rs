@@ -112,7 +112,7 @@ pub struct Server {
     child: Child,
     process: u32,
     log: PathBuf,
-    meter: CpuMeter,
+    meter: Option<CpuMeter>,
 }
 
 impl Server {
@@ -125,7 +125,7 @@ impl Server {
         command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().map_err(|error| format!("{} does not start: {error}", binary.path.display()))?;
         let process = child.id().ok_or("the server ended at its start")?;
-        let mut server = Server { address: String::new(), child, process, log, meter: CpuMeter::new(process) };
+        let mut server = Server { address: String::new(), child, process, log, meter: None };
         server.wait_until_it_answers().await?;
         Ok(server)
     }
@@ -165,7 +165,10 @@ impl Server {
 
     /// CPU-seconds so far, to the nanosecond; see [`CpuMeter`].
     pub fn exact_cpu_seconds(&mut self) -> Result<f64> {
-        self.meter.look()
+        if let Some(meter) = &mut self.meter {
+            return meter.look();
+        }
+        self.meter.insert(CpuMeter::new(self.process)?).look()
     }
 
     /// The most memory it has held, and what it holds now, bytes.

@@ -198,6 +198,6 @@ impl Random {
     /// About normal, with a deviation of about one: the sum of four draws, in hundredths.
     fn step(&mut self) -> i64 {
         let drawn = self.next();
-        (0..4).map(|part| ((drawn >> (part * 16) & 0xffff) * 201 >> 16) as i64).sum::<i64>() - 400
+        (0..4).map(|part| ((((drawn >> (part * 16)) & 0xffff) * 201) >> 16) as i64).sum::<i64>() - 400
     }
 }
