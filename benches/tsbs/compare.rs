@@ -130,7 +130,7 @@ impl Comparison {
         let peaks: Vec<String> =
             self.states.iter().map(|state| format!("{} {} MiB", state.name, mebibytes(state.peak_bytes))).collect();
         report.paragraph(&format!("Peak memory of the server: {}.", peaks.join(", ")));
-        report.paragraph(&self.agreement());
+        self.agreement(report);
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Comparison {
     }
 
     /// Whether all engines gave the same answers to the first statement of each query.
-    fn agreement(&self) -> String {
+    fn agreement(&self, report: &mut Report) {
         let mut others: Vec<(&str, &HashMap<String, Measured>)> =
             self.states.iter().map(|state| (state.name, &state.measured)).collect();
         others.extend(self.duckdb.iter().map(|(_, measured)| ("DuckDB", measured)));
@@ -195,10 +195,12 @@ impl Comparison {
             }
         }
         if wrong.is_empty() {
-            return format!("The answers of all {} engines and states agree in rows and sums.", others.len() + 1);
+            let count = others.len() + 1;
+            report.paragraph(&format!("The answers of all {count} engines and states agree in rows and sums."));
+        } else {
+            report.paragraph(&format!("**The answers differ:**\n\n* {}", wrong.join("\n* ")));
+            report.set_wrong();
         }
-        progress("the answers DIFFER; see the report");
-        format!("**The answers differ:**\n\n* {}", wrong.join("\n* "))
     }
 }
 

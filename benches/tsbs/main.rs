@@ -41,43 +41,49 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures until it is done or told to stop: then children and folders go with what owns them.
+/// Measures until it is done or told to stop: then children and folders go with what owns them. What was
+/// measured by then is printed all the same.
 async fn run(options: &Options) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        outcome = measure(options) => outcome,
+    let mut report = begin(options);
+    let outcome = tokio::select! {
+        outcome = measure(options, &mut report) => outcome,
         _ = interrupt.recv() => Err("interrupted".into()),
         _ = terminate.recv() => Err("terminated".into()),
+    };
+    print!("{}", report.text());
+    outcome?;
+    if report.is_wrong() {
+        return Err("answers differ; see the report".into());
     }
+    progress("done");
+    Ok(())
 }
 
-async fn measure(options: &Options) -> Result<()> {
+async fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let built = Path::new(env!("CARGO_BIN_EXE_siltdb")).to_owned();
     let path = options.server_binary.clone().unwrap_or(built);
     let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
     let binary = Binary { path, server_arguments: options.server_argument.clone() };
     let directory = options.directory.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::tempdir_in(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let mut report = begin(options);
     for part in Part::value_variants().iter().filter(|part| options.wants(**part)) {
         let load = machine::load();
         match part {
-            Part::Ingest => ingest::report(options, &binary, folder.path(), &mut report).await?,
-            Part::Queries => compare::report(options, &binary, folder.path(), &mut report).await?,
+            Part::Ingest => ingest::report(options, &binary, folder.path(), report).await?,
+            Part::Queries => compare::report(options, &binary, folder.path(), report).await?,
             Part::Planning => {
-                planning::report(Many::Files, &options.file_counts(), &binary, folder.path(), &mut report).await?;
+                planning::report(Many::Files, &options.file_counts(), &binary, folder.path(), report).await?;
             }
             Part::Manifest => {
-                planning::report(Many::Tables, &options.table_counts(), &binary, folder.path(), &mut report).await?;
+                planning::report(Many::Tables, &options.table_counts(), &binary, folder.path(), report).await?;
             }
         }
         report.paragraph(&format!("Load average: {load} at the start, {} at the end.", machine::load()));
+        if let Some(file) = &options.output {
+            std::fs::write(file, report.text()).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
     }
-    print!("{}", report.text());
-    if let Some(file) = &options.output {
-        std::fs::write(file, report.text()).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
-    progress("done");
     Ok(())
 }
 

@@ -14,6 +14,7 @@ pub fn progress(what: impl Display) {
 #[derive(Debug, Default)]
 pub struct Report {
     text: String,
+    wrong: bool,
 }
 
 impl Report {
@@ -34,6 +35,15 @@ impl Report {
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Marks that something measured was not right.
+    pub fn set_wrong(&mut self) {
+        self.wrong = true;
+    }
+
+    pub fn is_wrong(&self) -> bool {
+        self.wrong
     }
 }
 
