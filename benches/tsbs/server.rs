@@ -121,6 +121,10 @@ impl Server {
         let log = store.with_extension("log");
         let file = File::create(&log)?;
         let mut command = binary.command("serve", store);
+        // What the person who measures says about a setting wins; saying it twice is an error.
+        let name = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
+        let said: Vec<String> = binary.server_arguments.iter().map(|argument| name(argument)).collect();
+        let arguments = arguments.iter().filter(|argument| !said.contains(&name(argument)));
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).args(&binary.server_arguments);
         command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().map_err(|error| format!("{} does not start: {error}", binary.path.display()))?;
