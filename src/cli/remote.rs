@@ -255,6 +255,8 @@ fn failure(status: StatusCode, wait: Option<u64>, body: &[u8]) -> Failure {
         429 if is(&[Code::LimitReached]) => Kind::Refused,
         408 | 429 | 503 => Kind::Busy,
         500 | 502 | 504 => Kind::Unknown,
+        // Smaller parts may fit.
+        413 => Kind::Refused,
         422 if !is(&[Code::DatabaseNotFound, Code::DatabaseNotFoundInQuery]) => Kind::Refused,
         _ => Kind::Hopeless,
     };
@@ -286,10 +288,10 @@ mod tests {
         let body = |code: &str| format!("{{\"error_code\":\"{code}\",\"error_message\":\"why\"}}").into_bytes();
         let kind = |status: u16, code: &str| failure(StatusCode::from_u16(status).unwrap(), None, &body(code)).kind;
         assert_eq!(kind(422, "040004"), Kind::Refused);
-        assert_eq!(kind(422, "030017"), Kind::Hopeless);
+        assert_eq!((kind(422, "030017"), kind(413, "000000")), (Kind::Hopeless, Kind::Refused));
         assert_eq!((kind(429, "050033"), kind(429, "030024")), (Kind::Busy, Kind::Refused));
         assert_eq!((kind(503, "000000"), kind(500, "000000")), (Kind::Busy, Kind::Unknown));
-        assert_eq!((kind(401, "010016"), kind(413, "000000")), (Kind::Unauthorized, Kind::Hopeless));
+        assert_eq!((kind(401, "010016"), kind(404, "000000")), (Kind::Unauthorized, Kind::Hopeless));
         let told = failure(StatusCode::SERVICE_UNAVAILABLE, Some(7), &body("000000"));
         assert_eq!((told.to_string().as_str(), told.wait), ("why", Some(Duration::from_secs(7))));
         assert_eq!(failure(StatusCode::UNPROCESSABLE_ENTITY, None, &body("010009")).to_string(), "010009 why");

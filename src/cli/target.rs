@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::local::Local;
 use super::output::{Document, Reader};
 use super::remote::Remote;
-use super::with_settings;
+use super::{QUIET_LOG, with_settings};
 use crate::config::{Scope, Settings};
 use crate::format::Format;
 use crate::model::time::WritePrecision;
@@ -26,6 +26,7 @@ pub(super) fn options(command: Command) -> Command {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     with_settings(command, Scope::Everywhere)
+        .mut_arg("log", |log| log.help(format!("What is logged [env: SILTDB_LOG] [default: {QUIET_LOG}]")))
         .arg(option("server", "URL", server).conflicts_with("store"))
         .arg(option("user", "NAME", user).requires("server"))
         .arg(option("database", "NAME", "The database [default: public]"))

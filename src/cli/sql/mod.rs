@@ -86,6 +86,12 @@ impl Shell {
         self.target.query(&self.database, sql, self.format, Document::default()).await
     }
 
+    /// Whether there is a database of that name, as SQL writes it.
+    async fn look_for(&self, database: &str) -> Result<(), Stop> {
+        let sql = format!("DESCRIBE DATABASE {database}");
+        self.target.query(&self.database, &sql, Format::Csv, Document::unseen()).await
+    }
+
     /// Runs statements up to the first that fails.
     async fn run_all(&self, statements: &[Statement]) -> Result<ExitCode> {
         for (number, statement) in statements.iter().enumerate() {

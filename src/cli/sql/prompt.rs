@@ -116,33 +116,31 @@ impl Prompt {
 
     /// Uses another database, if there is one of that name.
     async fn connect(&mut self, typed: &str) -> Result<()> {
-        if self.run(&format!("DESCRIBE DATABASE {typed}")).await? {
-            self.shell.database = meta::database_name(typed);
+        match self.shell.look_for(typed).await {
+            Ok(()) => {
+                self.shell.database = meta::database_name(typed);
+                Ok(())
+            }
+            Err(stop) => complain(stop),
         }
-        Ok(())
     }
 
     /// Runs a statement; whether it came to its end. Ctrl-C gives it up.
     async fn run(&mut self, sql: &str) -> Result<bool> {
         let began = Instant::now();
-        let stopped = tokio::select! {
-            outcome = self.shell.run_one(sql) => outcome.err(),
+        let outcome = tokio::select! {
+            outcome = self.shell.run_one(sql) => outcome,
             _ = tokio::signal::ctrl_c() => {
                 self.say("Cancelled.\n")?;
                 return Ok(false);
             }
         };
+        let ended = outcome.is_ok();
+        outcome.or_else(complain)?;
         if self.timing {
             self.say(&format!("Time: {:.3} ms\n", began.elapsed().as_secs_f64() * 1_000.0))?;
         }
-        match stopped {
-            None | Some(Stop::Left) => Ok(stopped.is_none()),
-            Some(Stop::Unprintable(error)) => Err(error),
-            Some(Stop::Failed(failure)) => {
-                eprintln!("error: {failure}");
-                Ok(false)
-            }
-        }
+        Ok(ended)
     }
 
     /// A history that cannot be written is told of once, and goes on in memory.
@@ -156,5 +154,17 @@ impl Prompt {
     fn say(&self, text: &str) -> Result<()> {
         let said = self.terminal.write_str(text);
         said.map_err(|error| Error::internal(format!("the terminal is gone: {error}")))
+    }
+}
+
+/// Says what failed; an error only where nothing can be said any more.
+fn complain(stop: Stop) -> Result<()> {
+    match stop {
+        Stop::Left => Ok(()),
+        Stop::Unprintable(error) => Err(error),
+        Stop::Failed(failure) => {
+            eprintln!("error: {failure}");
+            Ok(())
+        }
     }
 }

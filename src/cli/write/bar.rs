@@ -26,8 +26,8 @@ impl Bar {
             None => ProgressBar::no_length(),
         };
         let template = match total {
-            Some(_) => "{bar:30} {bytes}/{total_bytes}  {msg}  {binary_bytes_per_sec}  ETA {eta}",
-            None => "{spinner} {bytes}  {msg}  {binary_bytes_per_sec}",
+            Some(_) => "{wide_bar} {bytes}/{total_bytes}  {msg}  {eta} left",
+            None => "{spinner} {bytes}  {msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);

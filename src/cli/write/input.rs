@@ -51,6 +51,17 @@ impl Input {
         }
     }
 
+    /// Finds out now, and not after hours, that a file is not there.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self {
+            Input::Standard => Ok(()),
+            Input::File(path) => File::open(path).map(drop),
+        }
+    }
+
     fn open(&self, stored: &Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
         let counted = |source: Box<dyn Read>| Counted { source, read: stored.clone() };
         match self {

@@ -82,6 +82,9 @@ pub(super) async fn run(settings: &Settings, matches: &ArgMatches) -> Result<Exi
         None => None,
     };
     let plan = plan_of(matches, progress.as_ref())?;
+    for (input, _) in &plan.inputs {
+        input.check().map_err(|error| unusable(format!("{} cannot be read: {error}", input.shown())))?;
+    }
     if let Err(failure) = target.greet(&database).await
         && !failure.is_passing()
     {
