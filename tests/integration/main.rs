@@ -10,6 +10,7 @@
 //! | `oracle` | random histories against a model in memory |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
+//! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `architecture` | rooms import only from lower floors |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
@@ -17,6 +18,7 @@
 
 mod architecture;
 mod client;
+mod commands;
 mod durability;
 mod open_at_rest;
 mod oracle;

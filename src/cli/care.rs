@@ -1,0 +1,42 @@
+//! The commands that care for a store: `siltdb maintain`, `check`, `doctor`.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+use super::{open, print};
+use crate::config::Settings;
+use crate::engine::Duties;
+use crate::model::Result;
+use crate::model::clock::{Clock, SystemClock};
+use crate::store::{Store, paths, probe::probe};
+
+/// Does one duty, or all, until nothing is left to do.
+pub(super) async fn maintain(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode> {
+    let duties = match matches.get_one::<String>("duty").map(String::as_str) {
+        Some("flush") => Duties { flush: true, ..Duties::NONE },
+        Some("merge") => Duties { merge: true, ..Duties::NONE },
+        Some("retain") => Duties { retain: true, ..Duties::NONE },
+        Some("collect") => Duties { collect: true, ..Duties::NONE },
+        _ => Duties::ALL,
+    };
+    let engine = open(settings).await?;
+    let report = engine.maintain(duties).await?;
+    engine.shutdown().await;
+    print(&format!("{report}\n"))
+}
+
+/// Reads everything and says whether it is sound.
+pub(super) async fn check(settings: &Settings) -> Result<ExitCode> {
+    let report = open(settings).await?.check().await?;
+    print(&format!("{report}\n"))?;
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tries whether a store keeps what SiltDB rests on.
+pub(super) async fn doctor(settings: &Settings) -> Result<ExitCode> {
+    let store = Store::open(&settings.store).await?;
+    let report = probe(&store, paths::PROBE_PREFIX, SystemClock.random()).await;
+    print(&format!("{report}"))?;
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

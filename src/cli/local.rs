@@ -1,0 +1,117 @@
+//! A store opened by this process: what a server would do, without one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use tokio::task::JoinHandle;
+
+use super::open;
+use super::output::Document;
+use super::target::{Failure, Points, Stop, print_on};
+use crate::config::Settings;
+use crate::engine::{Engine, User, run_background};
+use crate::format::{Encoder, Format};
+use crate::model::{Error, PointBatch, Result, TenantId};
+use crate::parse;
+use crate::query::{Output, Queries, Session};
+use crate::store::Meter;
+
+const ROOT_USER: &str = "root";
+
+/// An open store.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
+    engine: Engine,
+    queries: Queries,
+    user: User,
+    tenant: TenantId,
+    tenant_name: String,
+    background: Option<Arc<JoinHandle<()>>>,
+}
+
+impl Local {
+    /// Opens the store, as root: who can read and write all of it needs no password.
+    pub(super) async fn open(settings: &Settings, tenant_name: String) -> Result<Local> {
+        let open_to_all = Settings { root_password: None, root_password_hash: None, ..settings.clone() };
+        let engine = open(&open_to_all).await?;
+        let queries = Queries::new(engine.clone())?;
+        let user = engine.authenticate(ROOT_USER, "").await?;
+        let tenant = engine.tenant(&user, &tenant_name).await?;
+        Ok(Local { engine, queries, user, tenant, tenant_name, background: None })
+    }
+
+    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+        let session = Session {
+            user: self.user.clone(),
+            tenant: self.tenant,
+            tenant_name: self.tenant_name.clone(),
+            database: database.to_owned(),
+            target_partitions: None,
+        };
+        let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(Failure::from)?;
+        match answer {
+            Output::Nothing => Ok(()),
+            Output::Rows { schema, batches } => {
+                let encoder = format.encoder(schema).map_err(Failure::from)?;
+                print_rows(encoder, batches, out).await
+            }
+        }
+    }
+
+    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+        let database = self.engine.database(self.tenant, &points.database).await?;
+        let (engine, database_precision) = (self.engine.clone(), database.options.precision);
+        let parse = move || -> Result<Vec<PointBatch>> {
+            let (now, limits) = (engine.clock().now(), engine.limits());
+            let options = parse::Options { write_precision: points.precision, database_precision, now, limits };
+            parse::line_protocol(&points.text, &options)
+        };
+        let parsed = tokio::task::spawn_blocking(parse).await;
+        let batches = parsed.map_err(|error| Error::internal(format!("the parser ended: {error}")))??;
+        self.engine.write(&database, batches, &Arc::new(Meter::new())).await?;
+        Ok(())
+    }
+
+    /// Begins to settle what is written. Without it a long load would reach the most that may be
+    /// unsettled, and wait for another process to settle it.
+    pub(super) fn tend(&mut self) {
+        self.background = Some(Arc::new(tokio::spawn(run_background(self.engine.clone()))));
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(background) = self.background {
+            background.abort();
+        }
+        self.engine.shutdown().await;
+    }
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "store {}, tenant {}", self.engine.store().url(), self.tenant_name)
+    }
+}
+
+async fn print_rows(
+    mut encoder: Box<dyn Encoder + Send>,
+    mut batches: BoxStream<'static, Result<RecordBatch>>,
+    mut out: Document,
+) -> Result<(), Stop> {
+    let mut text = Vec::new();
+    loop {
+        let batch = batches.try_next().await.map_err(Failure::from)?;
+        text.clear();
+        let encoded = match &batch {
+            Some(batch) => encoder.encode(batch, &mut text),
+            None => encoder.finish(&mut text),
+        };
+        encoded.map_err(Failure::from)?;
+        print_on(out.write(&text))?;
+        if batch.is_none() {
+            return print_on(out.end());
+        }
+    }
+}

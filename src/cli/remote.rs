@@ -1,0 +1,301 @@
+//! A server over HTTP: SiltDB, or CnosDB with the same API.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use console::Term;
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::{Host, Url};
+
+use super::output::Document;
+use super::target::{Failure, Kind, Points, Stop, print_on};
+use super::unusable;
+use crate::format::Format;
+use crate::model::time::WritePrecision;
+use crate::model::{Code, Error, Result};
+
+const PASSWORD_VARIABLE: &str = "SILTDB_PASSWORD";
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// A write that takes longer has been lost on the way.
+const WRITE_TIME: Duration = Duration::from_secs(300);
+/// Most of an error's body that is repeated.
+const ERROR_CHARACTERS: usize = 2_000;
+
+/// A server, and who asks it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    client: Client,
+    base: Url,
+    user: String,
+    tenant: String,
+    password: Arc<Mutex<Password>>,
+    gzip: bool,
+}
+
+#[derive(Debug)]
+struct Password {
+    text: SecretString,
+    /// It was typed in: another one is not asked for.
+    typed: bool,
+}
+
+impl Remote {
+    /// # Errors
+    /// A URL that is none of a server.
+    pub(super) fn new(url: &str, user: &str, tenant: String) -> Result<Remote> {
+        let base = base_url(url)?;
+        let mut client = Client::builder()
+            .connect_timeout(CONNECT_TIME)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("siltdb/", env!("CARGO_PKG_VERSION")));
+        if is_this_machine(&base) {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| Error::internal(format!("HTTP cannot be spoken: {error}")))?;
+        let text = SecretString::from(std::env::var(PASSWORD_VARIABLE).unwrap_or_default());
+        let password = Arc::new(Mutex::new(Password { text, typed: false }));
+        Ok(Remote { client, base, user: user.to_owned(), tenant, password, gzip: false })
+    }
+
+    /// The same server, to which points are sent compressed.
+    pub(super) fn with_gzip(self, gzip: bool) -> Remote {
+        Remote { gzip, ..self }
+    }
+
+    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+        let mut out = out;
+        let mut response = self.send_sql(database, sql, format).await?;
+        loop {
+            let chunk = response.chunk().await.map_err(|error| {
+                Failure::new(Kind::Unknown, "", format!("the result broke off: {}", innermost(&error)))
+            })?;
+            let Some(chunk) = chunk else { return print_on(out.end()) };
+            print_on(out.write(&chunk))?;
+        }
+    }
+
+    /// Asks something that costs nothing, so that a password can be asked for before work begins.
+    pub(super) async fn greet(&self, database: &str) -> Result<(), Failure> {
+        self.send_sql(database, "SELECT 1", Format::Csv).await.map(drop)
+    }
+
+    async fn send_sql(&self, database: &str, sql: &str, format: Format) -> Result<Response, Failure> {
+        let accept = match format {
+            // The name that CnosDB knows it by.
+            Format::Table => "application/table",
+            other => other.content_type(),
+        };
+        let url = self.url("sql", &[("db", database)]);
+        self.send(|| self.client.post(url.clone()).header(ACCEPT, accept).body(sql.to_owned())).await
+    }
+
+    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+        let precision = match points.precision {
+            WritePrecision::Nanosecond => "ns",
+            WritePrecision::Microsecond => "us",
+            WritePrecision::Millisecond => "ms",
+            WritePrecision::Second => "s",
+        };
+        let url = self.url("write", &[("db", &points.database), ("precision", precision)]);
+        let body = if self.gzip { compress(points.text).await? } else { points.text };
+        let request = || {
+            let request = self.client.post(url.clone()).timeout(WRITE_TIME).body(body.clone());
+            if self.gzip { request.header(CONTENT_ENCODING, "gzip") } else { request }
+        };
+        self.send(request).await.map(drop)
+    }
+
+    fn url(&self, endpoint: &str, parameters: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        let path = format!("{}/api/v1/{endpoint}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url.query_pairs_mut().append_pair("tenant", &self.tenant).extend_pairs(parameters);
+        url
+    }
+
+    /// Sends a request; once more with another password when a person can be asked for it.
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
+        loop {
+            let password = self.password.lock().await.text.clone();
+            let sent = request().basic_auth(&self.user, Some(password.expose_secret())).send().await;
+            let response = sent.map_err(|error| unanswered(&error))?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let failure = failure_of(response).await;
+            if failure.kind != Kind::Unauthorized || !self.ask_password(&password).await {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Asks for a password in place of the one that was wrong; `false` when there is nobody to ask
+    /// or it has been asked already.
+    async fn ask_password(&self, wrong: &SecretString) -> bool {
+        let mut password = self.password.lock().await;
+        if password.text.expose_secret() != wrong.expose_secret() {
+            return true;
+        }
+        if password.typed || !std::io::stderr().is_terminal() {
+            return false;
+        }
+        let question = format!("Password of {} on {}: ", self.user, self.base);
+        let typed = tokio::task::spawn_blocking(move || {
+            let mut terminal = Term::stderr();
+            terminal.write_all(question.as_bytes())?;
+            terminal.read_secure_line()
+        });
+        password.typed = true;
+        match typed.await {
+            Ok(Ok(text)) => {
+                password.text = SecretString::from(text);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "server {}, tenant {}", self.base, self.tenant)
+    }
+}
+
+/// The address as given, `http://` when it says nothing else.
+fn base_url(text: &str) -> Result<Url> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&whole).map_err(|error| unusable(format!("--server '{text}' is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(unusable(format!("--server '{text}' must begin with http:// or https://")));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = format!("--server takes no user and password: use --user and {PASSWORD_VARIABLE}");
+        return Err(unusable(message));
+    }
+    Ok(url)
+}
+
+/// No proxy stands between a machine and itself.
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+async fn compress(text: Bytes) -> Result<Bytes, Failure> {
+    let compressed = tokio::task::spawn_blocking(move || {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&text)?;
+        encoder.finish()
+    });
+    let failed = |error: String| Error::internal(format!("points could not be compressed: {error}"));
+    let bytes = compressed.await.map_err(|error| failed(error.to_string()))?;
+    Ok(Bytes::from(bytes.map_err(|error| failed(error.to_string()))?))
+}
+
+/// A request without an answer.
+fn unanswered(error: &reqwest::Error) -> Failure {
+    let address = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let (kind, what) = if error.is_connect() {
+        (Kind::Busy, "cannot be reached")
+    } else if error.is_timeout() {
+        (Kind::Unknown, "did not answer in time")
+    } else {
+        (Kind::Unknown, "broke the connection off")
+    };
+    Failure::new(kind, "", format!("{address} {what}: {}", innermost(error)))
+}
+
+/// The cause at the end of the chain, which says most.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// The two members of an error's body.
+#[derive(Deserialize)]
+struct Members {
+    error_code: String,
+    error_message: String,
+}
+
+async fn failure_of(response: Response) -> Failure {
+    let status = response.status();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let body = response.bytes().await.unwrap_or_default();
+    failure(status, wait, &body)
+}
+
+/// What an answer that is no success means.
+fn failure(status: StatusCode, wait: Option<u64>, body: &[u8]) -> Failure {
+    let (code, message) = match serde_json::from_slice::<Members>(body) {
+        Ok(members) => (members.error_code, members.error_message),
+        Err(_) => {
+            let text: String = String::from_utf8_lossy(body).trim().chars().take(ERROR_CHARACTERS).collect();
+            (String::new(), format!("the server answered {status}: {text}"))
+        }
+    };
+    let is = |codes: &[Code]| codes.iter().any(|known| known.number() == code);
+    let kind = match status.as_u16() {
+        401 => Kind::Unauthorized,
+        429 if is(&[Code::LimitReached]) => Kind::Refused,
+        408 | 429 | 503 => Kind::Busy,
+        500 | 502 | 504 => Kind::Unknown,
+        // Smaller parts may fit.
+        413 => Kind::Refused,
+        422 if !is(&[Code::DatabaseNotFound, Code::DatabaseNotFoundInQuery]) => Kind::Refused,
+        _ => Kind::Hopeless,
+    };
+    Failure { kind, code, message, wait: wait.map(Duration::from_secs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let base = |text: &str| base_url(text).map(|url| url.to_string()).map_err(|error| error.message);
+        assert_eq!(base("db:8902").unwrap(), "http://db:8902/");
+        assert_eq!(base("https://db/silt").unwrap(), "https://db/silt");
+        assert!(base("ftp://db").unwrap_err().contains("http://"));
+        assert!(base("http://").is_err());
+        assert!(base("http://root:x@db").unwrap_err().contains("SILTDB_PASSWORD"));
+        let remote = Remote::new("db:1/silt/", "root", "a b".to_owned()).unwrap();
+        let url = remote.url("write", &[("db", "x&y"), ("precision", "ns")]);
+        assert_eq!(url.as_str(), "http://db:1/silt/api/v1/write?tenant=a+b&db=x%26y&precision=ns");
+        for (text, local) in [("localhost:1", true), ("127.0.0.9", true), ("[::1]:2", true), ("db", false)] {
+            assert_eq!(is_this_machine(&base_url(text).unwrap()), local, "{text}");
+        }
+    }
+
+    #[test]
+    fn answers_that_are_errors() {
+        let body = |code: &str| format!("{{\"error_code\":\"{code}\",\"error_message\":\"why\"}}").into_bytes();
+        let kind = |status: u16, code: &str| failure(StatusCode::from_u16(status).unwrap(), None, &body(code)).kind;
+        assert_eq!(kind(422, "040004"), Kind::Refused);
+        assert_eq!((kind(422, "030017"), kind(413, "000000")), (Kind::Hopeless, Kind::Refused));
+        assert_eq!((kind(429, "050033"), kind(429, "030024")), (Kind::Busy, Kind::Refused));
+        assert_eq!((kind(503, "000000"), kind(500, "000000")), (Kind::Busy, Kind::Unknown));
+        assert_eq!((kind(401, "010016"), kind(404, "000000")), (Kind::Unauthorized, Kind::Hopeless));
+        let told = failure(StatusCode::SERVICE_UNAVAILABLE, Some(7), &body("000000"));
+        assert_eq!((told.to_string().as_str(), told.wait), ("why", Some(Duration::from_secs(7))));
+        assert_eq!(failure(StatusCode::UNPROCESSABLE_ENTITY, None, &body("010009")).to_string(), "010009 why");
+        let foreign = failure(StatusCode::BAD_GATEWAY, None, b"<html>");
+        assert_eq!(foreign.to_string(), "the server answered 502 Bad Gateway: <html>");
+    }
+}

@@ -1,0 +1,86 @@
+//! `siltdb serve`: the server, until it is asked to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{open, print};
+use crate::config::Settings;
+use crate::engine::run_background;
+use crate::http::{self, App, HttpOptions};
+use crate::model::{Code, Error, Result};
+use crate::query::Queries;
+
+/// Serves until a signal asks to stop.
+pub(super) async fn serve(settings: Settings) -> Result<ExitCode> {
+    let listener = listen(&settings).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Error::internal(format!("the address listened on is not known: {error}")))?;
+    let stop = stop_signal()?;
+    let engine = open(&settings).await?;
+    let queries = Queries::new(engine.clone())?;
+    let options = HttpOptions { host: address.to_string(), ..settings.http.clone() };
+    let app = App::new(engine.clone(), queries, options);
+    let background = settings.maintenance.then(|| tokio::spawn(run_background(engine.clone())));
+    tracing::info!(%address, store = engine.store().url(), version = env!("CARGO_PKG_VERSION"), "serving");
+    print(&format!("siltdb {} listens on http://{address}\n", env!("CARGO_PKG_VERSION")))?;
+    http::serve(listener, app, stop, settings.stop_time).await;
+    if let Some(background) = background {
+        background.abort();
+    }
+    engine.shutdown().await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Listens, unless that would let the whole network in without a password.
+async fn listen(settings: &Settings) -> Result<TcpListener> {
+    let refuse = |why: String| Error::new(Code::BadRequest, format!("cannot listen on {}: {why}", settings.listen));
+    let found = tokio::net::lookup_host(&settings.listen).await.map_err(|error| refuse(error.to_string()))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if !settings.has_root_password() && addresses.iter().any(|address| !address.ip().is_loopback()) {
+        let why = "without a password for root only this machine may connect; set SILTDB_ROOT_PASSWORD, \
+                   or listen on 127.0.0.1";
+        return Err(refuse(why.to_owned()));
+    }
+    TcpListener::bind(addresses.as_slice()).await.map_err(|error| refuse(error.to_string()))
+}
+
+/// Ready when the process is asked to end; asked a second time, it ends at once.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let watch = |kind| signal(kind).map_err(|error| Error::internal(format!("signals cannot be watched: {error}")));
+    let (mut interrupt, mut terminate) = (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: requests under way are finished first");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_this_machine_is_served_without_a_password() {
+        let mut settings = Settings { listen: "0.0.0.0:0".to_owned(), ..Settings::default() };
+        let refused = listen(&settings).await.unwrap_err();
+        assert!(refused.message.contains("SILTDB_ROOT_PASSWORD"), "{refused}");
+        settings.root_password = Some("x".into());
+        assert!(listen(&settings).await.is_ok());
+        let local = Settings { listen: "127.0.0.1:0".to_owned(), ..Settings::default() };
+        assert!(listen(&local).await.is_ok());
+    }
+}

@@ -1,0 +1,216 @@
+//! Where statements and points go: a server, or a store without one. Both answer alike.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::{Arg, ArgMatches, Command};
+
+use super::local::Local;
+use super::output::{Document, Reader};
+use super::remote::Remote;
+use super::{QUIET_LOG, with_settings};
+use crate::config::{Scope, Settings};
+use crate::format::Format;
+use crate::model::time::WritePrecision;
+use crate::model::{Code, Error, Result};
+
+const DEFAULT_DATABASE: &str = "public";
+const DEFAULT_TENANT: &str = "cnosdb";
+
+/// Adds the options that say where to: `--server` or the settings of a store, database and tenant.
+pub(super) fn options(command: Command) -> Command {
+    let server = "A server to talk to over HTTP; without it the store is opened by this process";
+    let user = "The user on the server; the password is in SILTDB_PASSWORD, or asked for [default: root]";
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    with_settings(command, Scope::Everywhere)
+        .mut_arg("log", |log| log.help(format!("What is logged [env: SILTDB_LOG] [default: {QUIET_LOG}]")))
+        .arg(option("server", "URL", server).conflicts_with("store"))
+        .arg(option("user", "NAME", user).requires("server"))
+        .arg(option("database", "NAME", "The database [default: public]"))
+        .arg(option("tenant", "NAME", "The tenant [default: cnosdb]"))
+}
+
+/// A text option, or what it is without.
+pub(super) fn text_of(matches: &ArgMatches, name: &str, default: &str) -> String {
+    matches.get_one::<String>(name).map_or(default, String::as_str).to_owned()
+}
+
+/// The database that the options name.
+pub(super) fn database_of(matches: &ArgMatches) -> String {
+    text_of(matches, "database", DEFAULT_DATABASE)
+}
+
+/// Points to write.
+#[derive(Debug, Clone)]
+pub(super) struct Points {
+    pub database: String,
+    pub precision: WritePrecision,
+    /// Line protocol. Cheap to clone.
+    pub text: Bytes,
+}
+
+/// Where to.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Server(Remote),
+    Store(Local),
+}
+
+impl Target {
+    /// What the options name.
+    ///
+    /// # Errors
+    /// A URL that makes no sense; a store that cannot be opened.
+    pub(super) async fn open(settings: &Settings, matches: &ArgMatches) -> Result<Target> {
+        let tenant = text_of(matches, "tenant", DEFAULT_TENANT);
+        match matches.get_one::<String>("server") {
+            Some(url) => {
+                let gzip = matches.try_get_one::<bool>("gzip").ok().flatten().copied().unwrap_or_default();
+                let remote = Remote::new(url, &text_of(matches, "user", "root"), tenant)?;
+                Ok(Target::Server(remote.with_gzip(gzip)))
+            }
+            None => Ok(Target::Store(Local::open(settings, tenant).await?)),
+        }
+    }
+
+    /// Runs one statement and prints its rows.
+    ///
+    /// # Errors
+    /// [`Stop::Left`] when nobody reads the rows any more.
+    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+        match self {
+            Target::Server(remote) => remote.query(database, sql, format, out).await,
+            Target::Store(local) => local.query(database, sql, format, out).await,
+        }
+    }
+
+    /// Writes points: all, or none, or (see [`Kind::Unknown`]) one does not know.
+    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+        match self {
+            Target::Server(remote) => remote.write(points).await,
+            Target::Store(local) => local.write(points).await,
+        }
+    }
+
+    /// Lets a server say whether it knows the user, before work begins.
+    pub(super) async fn greet(&self, database: &str) -> Result<(), Failure> {
+        match self {
+            Target::Server(remote) => remote.greet(database).await,
+            Target::Store(_) => Ok(()),
+        }
+    }
+
+    /// Settles in the background what is written, where no server does.
+    pub(super) fn tend(&mut self, settings: &Settings) {
+        if let Target::Store(local) = self
+            && settings.maintenance
+        {
+            local.tend();
+        }
+    }
+
+    /// Ends what goes on in this process.
+    pub(super) async fn close(self) {
+        if let Target::Store(local) = self {
+            local.close().await;
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Server(remote) => remote.fmt(formatter),
+            Target::Store(local) => local.fmt(formatter),
+        }
+    }
+}
+
+/// What a failure means for the one who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Something in these points or this statement is wrong.
+    Refused,
+    /// Wrong whatever the points or the statement are: no such database, no such path.
+    Hopeless,
+    /// User or password are wrong.
+    Unauthorized,
+    /// Nothing was done; it may go better later.
+    Busy,
+    /// Whether it was done is not known. Writing points again changes nothing.
+    Unknown,
+}
+
+/// An answer that is an error, or none at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub kind: Kind,
+    /// CnosDB's six digits; empty when there was no answer.
+    pub code: String,
+    pub message: String,
+    /// How long the server asks to wait.
+    pub wait: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, code: &str, message: impl Into<String>) -> Failure {
+        Failure { kind, code: code.to_owned(), message: message.into(), wait: None }
+    }
+
+    /// Whether the same write is worth another try.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.kind, Kind::Busy | Kind::Unknown)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let kind = match error.code {
+            Code::LineProtocol | Code::TypeConflict | Code::TimestampOverflow | Code::NoFields => Kind::Refused,
+            Code::PointExpired | Code::NotUtf8 | Code::LimitReached => Kind::Refused,
+            Code::AccessDenied => Kind::Unauthorized,
+            Code::TooManyWrites | Code::TooManyQueries | Code::StoreUnavailable | Code::Unavailable => Kind::Busy,
+            Code::OutcomeUnknown | Code::Internal => Kind::Unknown,
+            _ => Kind::Hopeless,
+        };
+        Failure::new(kind, error.code.number(), error.message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Six zeros say that CnosDB has no number for it.
+        if !self.code.is_empty() && self.code != "000000" {
+            write!(formatter, "{} ", self.code)?;
+        }
+        formatter.write_str(&self.message)
+    }
+}
+
+/// Why a statement's rows ended early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Failed(Failure),
+    /// The reader of standard output has left.
+    Left,
+    /// Standard output cannot be written.
+    Unprintable(Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
+/// Goes on as long as somebody reads.
+pub(super) fn print_on(written: Result<Reader>) -> Result<(), Stop> {
+    match written {
+        Ok(Reader::Listens) => Ok(()),
+        Ok(Reader::Left) => Err(Stop::Left),
+        Err(error) => Err(Stop::Unprintable(error)),
+    }
+}

@@ -1,0 +1,97 @@
+//! Settings: one table of them all, read once at the start from flags, environment and a file.
+//!
+//! In: what was said where. Out: [`Settings`], complete and checked, and for each where it came from.
+//! A flag wins over the environment, the environment over the file, the file over the default; an
+//! empty variable counts as none. Never: a decision that depends on more than the settings themselves.
+
+mod resolve;
+mod size;
+mod table;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::engine::{EngineOptions, FlushTriggers};
+use crate::http::HttpOptions;
+use crate::model::limits::Limits;
+
+pub use resolve::{Resolved, Source, resolve};
+pub use table::{SETTINGS, Scope, Setting};
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// URL or folder of the store.
+    pub store: String,
+    /// `address:port` to listen on.
+    pub listen: String,
+    pub root_password: Option<SecretString>,
+    /// A PHC string; wins over the password.
+    pub root_password_hash: Option<SecretString>,
+    /// A filter of tracing-subscriber.
+    pub log: String,
+    pub log_format: LogFormat,
+    /// Whether the server flushes, merges, retains and collects by itself.
+    pub maintenance: bool,
+    /// How long requests under way may take when the server stops.
+    pub stop_time: Duration,
+    pub limits: Limits,
+    pub flush: FlushTriggers,
+    pub footer_cache_bytes: u64,
+    pub tail_cache_bytes: u64,
+    pub grace: Duration,
+    pub http: HttpOptions,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let engine = EngineOptions::default();
+        Settings {
+            store: "./siltdb-data".to_owned(),
+            listen: "127.0.0.1:8902".to_owned(),
+            root_password: None,
+            root_password_hash: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            maintenance: true,
+            stop_time: Duration::from_secs(30),
+            limits: engine.limits,
+            flush: engine.flush,
+            footer_cache_bytes: engine.footer_cache_bytes,
+            tail_cache_bytes: engine.tail_cache_bytes,
+            grace: engine.grace,
+            http: HttpOptions::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether root has a password. Without one only this machine may connect.
+    pub fn has_root_password(&self) -> bool {
+        let is_set =
+            |secret: &Option<SecretString>| secret.as_ref().is_some_and(|text| !text.expose_secret().is_empty());
+        is_set(&self.root_password) || is_set(&self.root_password_hash)
+    }
+
+    /// What the engine is opened with.
+    pub fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            limits: self.limits.clone(),
+            flush: self.flush.clone(),
+            footer_cache_bytes: self.footer_cache_bytes,
+            tail_cache_bytes: self.tail_cache_bytes,
+            root_password_hash: self.root_password_hash.as_ref().map(|hash| hash.expose_secret().to_owned()),
+            root_password: self.root_password.clone().unwrap_or_default(),
+            grace: self.grace,
+            ..EngineOptions::default()
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Puts the settings together from all places, and remembers which one each came from.
+
+use std::fmt;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{SETTINGS, Scope, Setting, Settings};
+use crate::model::{Code, Error, Result};
+
+fn unusable(message: String) -> Error {
+    Error::new(Code::BadRequest, message)
+}
+
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The flag with this name, without its dashes.
+    Flag(&'static str),
+    /// The environment variable with this name.
+    Variable(String),
+    /// A line of the settings file.
+    File {
+        name: String,
+        line: usize,
+    },
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(name) => write!(formatter, "flag --{name}"),
+            Source::Variable(name) => write!(formatter, "environment variable {name}"),
+            Source::File { name, line } => write!(formatter, "file {name}, line {line}"),
+            Source::Default => formatter.write_str("default"),
+        }
+    }
+}
+
+/// Settings that know where they came from.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    pub settings: Settings,
+    /// In the order of [`SETTINGS`].
+    sources: Vec<Source>,
+}
+
+impl Resolved {
+    /// Every setting with its source, in the order of the table.
+    pub fn sources(&self) -> impl Iterator<Item = (&'static Setting, &Source)> {
+        SETTINGS.iter().zip(&self.sources)
+    }
+
+    /// Whether somebody said what the setting of this flag is to be.
+    pub fn is_said(&self, flag: &str) -> bool {
+        self.sources().any(|(setting, source)| setting.flag == flag && *source != Source::Default)
+    }
+}
+
+/// Puts the settings together.
+///
+/// `flag` and `variable` look up what was said under a flag's and a variable's name; `file` is the
+/// name and the text of the settings file.
+///
+/// # Errors
+/// Names the flag, variable, or line of the file that does not make sense.
+pub fn resolve(
+    flag: impl Fn(&Setting) -> Option<String>,
+    variable: impl Fn(&str) -> Option<String>,
+    file: Option<(&str, &str)>,
+) -> Result<Resolved> {
+    let from_file = match file {
+        Some((name, text)) => read_file(name, text)?,
+        None => Vec::new(),
+    };
+    let mut resolved = Resolved { settings: Settings::default(), sources: Vec::with_capacity(SETTINGS.len()) };
+    for setting in SETTINGS {
+        let name = setting.variable();
+        let said = if let Some(text) = flag(setting) {
+            Some((text, Source::Flag(setting.flag)))
+        } else if let Some(text) = variable(&name).filter(|text| !text.is_empty()) {
+            Some((text, Source::Variable(name)))
+        } else {
+            let entry = from_file.iter().find(|entry| entry.key == setting.key());
+            entry.map(|entry| (entry.text.clone(), entry.source.clone()))
+        };
+        let Some((text, source)) = said else {
+            resolved.sources.push(Source::Default);
+            continue;
+        };
+        setting.set(&mut resolved.settings, &text).map_err(|why| mistake(setting, &source, &text, &why))?;
+        resolved.sources.push(source);
+    }
+    Ok(resolved)
+}
+
+fn mistake(setting: &Setting, source: &Source, text: &str, why: &str) -> Error {
+    let place = match source {
+        Source::Flag(name) => format!("--{name}"),
+        Source::Variable(name) => name.clone(),
+        Source::File { name, line } => format!("{name}, line {line}: {}", setting.key()),
+        Source::Default => setting.key(),
+    };
+    // A secret is not repeated.
+    let shown = if setting.scope == Scope::Secret { String::new() } else { format!(" '{text}'") };
+    unusable(format!("{place}{shown}: {why}"))
+}
+
+/// One `key = value` of the file.
+struct Entry {
+    key: String,
+    text: String,
+    source: Source,
+}
+
+fn read_file(name: &str, text: &str) -> Result<Vec<Entry>> {
+    let table = DeTable::parse(text).map_err(|error| unusable(format!("{name}: {error}")))?;
+    let mut entries = Vec::new();
+    for (key, value) in table.get_ref() {
+        let line = text[..key.span().start].matches('\n').count() + 1;
+        let place = format!("{name}, line {line}: {}", key.get_ref());
+        if !SETTINGS.iter().any(|setting| setting.key() == key.get_ref().as_ref()) {
+            return Err(unusable(format!("{place} is not a setting; `siltdb config` lists them")));
+        }
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Boolean(value) => value.to_string(),
+            _ => return Err(unusable(format!("{place} must be a text, a whole number, true or false"))),
+        };
+        let source = Source::File { name: name.to_owned(), line };
+        entries.push(Entry { key: key.get_ref().to_string(), text, source });
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::limits::Limits;
+
+    fn resolve_with(flags: &[(&str, &str)], variables: &[(&str, &str)], file: Option<&str>) -> Result<Resolved> {
+        let find = |pairs: &[(&str, &str)], name: &str| {
+            pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
+        };
+        resolve(
+            |setting| find(flags, setting.flag),
+            |name| find(variables, name),
+            file.map(|text| ("siltdb.toml", text)),
+        )
+    }
+
+    #[test]
+    fn flags_win_over_variables_over_the_file_over_defaults() {
+        let file = Some(
+            "# comment\nlisten = \"a:1\"\nstore = \"file\"\nlog = \"debug\"\nwrite_body_bytes = 5\nmaintenance = false\n",
+        );
+        let variables = [("SILTDB_LISTEN", "b:2"), ("SILTDB_STORE", "variable"), ("SILTDB_LOG", "")];
+        let resolved = resolve_with(&[("listen", "c:3")], &variables, file).unwrap();
+        let settings = &resolved.settings;
+        assert_eq!(
+            (settings.listen.as_str(), settings.store.as_str(), settings.log.as_str()),
+            ("c:3", "variable", "debug")
+        );
+        assert_eq!((settings.limits.write_body_bytes, settings.maintenance), (5, false));
+        assert_eq!(settings.limits.sql_body_bytes, Limits::default().sql_body_bytes);
+        let source = |flag: &str| resolved.sources().find(|(setting, _)| setting.flag == flag).unwrap().1.to_string();
+        assert_eq!(source("listen"), "flag --listen");
+        assert_eq!(source("store"), "environment variable SILTDB_STORE");
+        assert_eq!(source("log"), "file siltdb.toml, line 4");
+        assert_eq!(source("sql-body-bytes"), "default");
+        assert!(resolved.is_said("log") && !resolved.is_said("grace"));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let message = |flags: &[(&str, &str)], variables: &[(&str, &str)], file| {
+            resolve_with(flags, variables, file).unwrap_err().message
+        };
+        assert!(message(&[("query-time", "soon")], &[], None).starts_with("--query-time 'soon': it must be a time"));
+        assert!(
+            message(&[], &[("SILTDB_FLUSH_BYTES", "1x")], None)
+                .starts_with("SILTDB_FLUSH_BYTES '1x': it must be a size")
+        );
+        assert_eq!(
+            message(&[], &[], Some("log = \"info\"\n\nlisten_on = 1")),
+            "siltdb.toml, line 3: listen_on is not a setting; `siltdb config` lists them"
+        );
+        assert_eq!(
+            message(&[], &[], Some("\nconcurrent_writes = 0")),
+            "siltdb.toml, line 2: concurrent_writes '0': it must be a number from 1 on"
+        );
+        assert!(message(&[], &[], Some("[limits]\nx = 1")).contains("line 1: limits is not a setting"));
+        assert!(message(&[], &[], Some("log = [1]")).contains("must be a text"));
+        assert!(message(&[], &[], Some("log = ")).starts_with("siltdb.toml: "));
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let variables = [("SILTDB_ROOT_PASSWORD", "hunter2")];
+        let settings = resolve_with(&[], &variables, None).unwrap().settings;
+        assert!(settings.has_root_password());
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let secret = SETTINGS.iter().find(|setting| setting.flag == "root-password").unwrap();
+        assert_eq!((secret.text(&settings), secret.text(&Settings::default())), ("(set)".into(), "(not set)".into()));
+        assert!(!Settings::default().has_root_password());
+        assert!(!resolve_with(&[], &[], Some("root_password = \"\"")).unwrap().settings.has_root_password());
+    }
+}
