@@ -69,7 +69,7 @@ fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseStat
     let (state, rules) = (&manifest.state, engine.rules(false));
     let merge = !merge_jobs(state, rules).is_empty()
         || !unpack_jobs(state, rules).is_empty()
-        || !pack_jobs(state, rules.sizes).is_empty();
+        || !pack_jobs(state, rules).is_empty();
     Duties {
         flush: is_due(&engine.options().flush, open.tail(), now),
         merge,

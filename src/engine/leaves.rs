@@ -10,8 +10,7 @@ use super::{
     databases::{Committed, OpenDatabase},
 };
 use crate::database::{
-    Edit, Leaf, PackJob, Packed, Rules, Table, UnpackJob, decode_leaf, encode_leaf, is_worth_unpacking, pack_jobs,
-    unpack_jobs,
+    Edit, Leaf, PackJob, Packed, Rules, Table, decode_leaf, encode_leaf, is_worth_unpacking, pack_jobs, unpack_jobs,
 };
 use crate::model::{DataFile, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
@@ -86,11 +85,10 @@ impl Engine {
     }
 
     /// Moves descriptions of files out of the manifest until it is small enough.
-    pub(super) async fn pack_open(&self, open: &OpenDatabase) -> Result<()> {
+    pub(super) async fn pack_open(&self, open: &OpenDatabase, rules: Rules) -> Result<()> {
         loop {
             let manifest = open.ledger.load(&self.inner.store).await?.manifest;
-            let jobs =
-                if manifest.state.dropped { Vec::new() } else { pack_jobs(&manifest.state, self.inner.options.sizes) };
+            let jobs = if manifest.state.dropped { Vec::new() } else { pack_jobs(&manifest.state, rules) };
             if jobs.is_empty() {
                 return Ok(());
             }
@@ -135,12 +133,14 @@ impl Engine {
             return Ok(());
         }
         for job in unpack_jobs(&manifest.state, rules) {
-            let files = self.inner.leaves.load(store, open.root(), &job.leaf).await?;
-            if is_worth_unpacking(&manifest.state, &job, &files, rules) {
-                let UnpackJob { table, leaf } = job;
-                let edit = Edit::Unpack { table, leaf: leaf.path, files: files.to_vec() };
+            let files = self.inner.leaves.load_all(store, open.root(), &job.leaves).await?;
+            if !is_worth_unpacking(&manifest.state, &job, &files, rules) {
+                continue;
+            }
+            for leaf in job.leaves {
+                let files = self.inner.leaves.load(store, open.root(), &leaf).await?.to_vec();
                 // Superseded means that somebody else has done it.
-                open.commit(store, self.limits(), &edit).await?;
+                open.commit(store, self.limits(), &Edit::Unpack { table: job.table, leaf: leaf.path, files }).await?;
             }
         }
         Ok(())

@@ -126,7 +126,7 @@ impl Engine {
                 break;
             }
         }
-        self.pack_open(open).await?;
+        self.pack_open(open, rules).await?;
         Ok(merges)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CommitId, Ledger, Manifest, State, lock, manifest::RECENT};
+use super::{CommitId, Ledger, Manifest, Moment, State, lock, manifest::RECENT};
 use crate::model::{Code, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
 
@@ -85,7 +85,7 @@ impl<S: State> Ledger<S> {
 
     /// C3 to C5. `false` when the number was taken, or lay in a hole of deleted numbers.
     async fn append(&self, store: &Store, next: &Arc<Manifest<S>>) -> Result<bool> {
-        let began = Instant::now();
+        let began = Moment::now(&self.clock);
         let bytes = next.encode()?;
         match store.create(&paths::manifest(self.root(), next.version), bytes.clone()).await {
             CreateOutcome::Created => {}

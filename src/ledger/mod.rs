@@ -63,11 +63,32 @@ pub struct Listing<S> {
     pub unknown: Vec<String>,
 }
 
+/// When something was proven: by the clock that never goes back, and by the one that does not stand still
+/// while the process does (a laptop that was closed, a function that was frozen).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    monotonic: Instant,
+    /// Nanoseconds since 1970.
+    wall: i64,
+}
+
+impl Moment {
+    fn now(clock: &SharedClock) -> Moment {
+        Moment { monotonic: Instant::now(), wall: clock.now() }
+    }
+
+    /// Whether either clock says that it is longer ago, or the wall clock went back.
+    fn is_older_than(&self, age: Duration, clock: &SharedClock) -> bool {
+        let wall = clock.now().checked_sub(self.wall).and_then(|passed| u64::try_from(passed).ok());
+        self.monotonic.elapsed() >= age || wall.is_none_or(|passed| Duration::from_nanos(passed) >= age)
+    }
+}
+
 /// The newest manifest this process knows, and when that was last proven.
 #[derive(Debug)]
 struct Known<S> {
     manifest: Arc<Manifest<S>>,
-    proven: Instant,
+    proven: Moment,
 }
 
 impl<S> Clone for Known<S> {
@@ -117,7 +138,7 @@ impl<S: State> Ledger<S> {
     pub async fn fresh(&self, store: &Store, age: Duration) -> Result<Arc<Manifest<S>>> {
         let known = lock(&self.known).clone();
         match known {
-            Some(known) if known.proven.elapsed() < age => Ok(known.manifest),
+            Some(known) if !known.proven.is_older_than(age, &self.clock) => Ok(known.manifest),
             Some(known) if self.is_newest(store, &known.manifest).await? => Ok(known.manifest),
             _ => Ok(self.load(store).await?.manifest),
         }
@@ -126,10 +147,12 @@ impl<S: State> Ledger<S> {
     /// Whether no manifest follows `manifest`, by one GET (two when the last proof is old: then the
     /// absence of the next one proves nothing unless this one is still there).
     pub async fn is_newest(&self, store: &Store, manifest: &Manifest<S>) -> Result<bool> {
-        let began = Instant::now();
+        let began = Moment::now(&self.clock);
         let next = paths::manifest(&self.root, manifest.version + 1);
         let stale = match lock(&self.known).as_ref() {
-            Some(known) => known.manifest.version != manifest.version || known.proven.elapsed() > PROOF_AGE,
+            Some(known) => {
+                known.manifest.version != manifest.version || known.proven.is_older_than(PROOF_AGE, &self.clock)
+            }
             None => true,
         };
         if stale {
@@ -147,7 +170,7 @@ impl<S: State> Ledger<S> {
     }
 
     /// Notes that `manifest` was the newest at `when`.
-    fn prove(&self, manifest: &Manifest<S>, when: Instant) {
+    fn prove(&self, manifest: &Manifest<S>, when: Moment) {
         if let Some(known) = lock(&self.known).as_mut()
             && known.manifest.version == manifest.version
             && known.proven < when
@@ -157,7 +180,7 @@ impl<S: State> Ledger<S> {
     }
 
     /// Notes a newer manifest.
-    fn learn(&self, manifest: &Arc<Manifest<S>>, when: Instant) {
+    fn learn(&self, manifest: &Arc<Manifest<S>>, when: Moment) {
         let mut known = lock(&self.known);
         match known.as_mut() {
             Some(known) if known.manifest.version > manifest.version => {}
@@ -197,7 +220,7 @@ impl<S: State> Ledger<S> {
         };
         for _ in 0..LOAD_ATTEMPTS {
             let before = self.cached();
-            let began = Instant::now();
+            let began = Moment::now(&self.clock);
             let listed = self.list(store, from).await?;
             let Some(newest) = listed.newest else {
                 // A hint may lie; the beginning of the log does not.

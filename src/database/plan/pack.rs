@@ -1,14 +1,18 @@
 //! Which files' descriptions move out of the manifest into leaves, and back.
 //!
 //! A manifest describes about 512 files itself, whatever the number of tables; the rest is in leaves of
-//! up to 256 ([`Sizes`]). What is packed is what rests longest. A leaf comes back when late
+//! up to 256 ([`super::Sizes`]). What is packed is what rests longest. A leaf comes back when late
 //! points make its files worth merging again, or when a good part of it is past the retention; since it
 //! is a list that moves, not data, that is cheap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Rest, Rules, Sizes, expire::horizon, merge::table_jobs};
+use super::{
+    Rest, Rules,
+    expire::horizon,
+    merge::{MergeJob, table_jobs},
+};
 use crate::database::{DatabaseState, Leaf, Table};
 use crate::model::{DataFile, TableId};
 
@@ -23,60 +27,135 @@ pub struct PackJob {
     pub joins: Option<Leaf>,
 }
 
-/// A leaf whose files are to be worked on.
+/// Leaves whose files are to be worked on, together.
 #[derive(Debug, Clone)]
 pub struct UnpackJob {
     pub table: TableId,
-    pub leaf: Leaf,
+    pub leaves: Vec<Leaf>,
 }
+
+/// Leaves that meet are taken back together, if they are at most so many full ones.
+const LEAVES_TOGETHER: usize = 4;
 
 /// What to pack: one job a table at most. Half of a table's allowance stays, so that packing is rare.
-pub fn pack_jobs(state: &DatabaseState, sizes: Sizes) -> Vec<PackJob> {
-    let allowance = (sizes.listed_files / state.tables.len().max(1)).max(LEAST_LISTED);
-    let busy = state.tables.values().filter(|table| table.files.len() > allowance);
-    busy.filter_map(|table| pack_table(table, table.files.len() - allowance / 2, sizes)).collect()
+pub fn pack_jobs(state: &DatabaseState, rules: Rules) -> Vec<PackJob> {
+    let allowance = (rules.sizes.listed_files / state.tables.len().max(1)).max(LEAST_LISTED);
+    let busy = state.tables.iter().filter(|(_, table)| table.files.len() > allowance);
+    busy.filter_map(|(name, table)| pack_table(name, table, allowance, rules)).collect()
 }
 
-/// Packs at least `excess` files, or as many as a leaf takes: whole partitions, first those whose newest
-/// segment is the oldest.
-fn pack_table(table: &Table, excess: usize, sizes: Sizes) -> Option<PackJob> {
+/// Packs files of partitions that follow each other in time, so that a leaf keeps to a span of its own.
+/// Nothing while merges are pending, and nothing that meets a leaf: that is late, and to be merged with
+/// what the leaf lists before it can be packed. Unless there is far too much.
+fn pack_table(name: &str, table: &Table, allowance: usize, rules: Rules) -> Option<PackJob> {
+    let patient = table.files.len() <= 4 * allowance;
+    if patient && !table_jobs(name, table, rules).is_empty() {
+        return None;
+    }
     let mut partitions: BTreeMap<&str, Vec<&Arc<DataFile>>> = BTreeMap::new();
     for file in &table.files {
         partitions.entry(&file.partition).or_default().push(file);
     }
-    let mut partitions: Vec<Vec<&Arc<DataFile>>> = partitions.into_values().collect();
-    partitions.sort_by_key(|files| files.iter().map(|file| file.order.last).max());
+    let mut partitions: Vec<Group<'_>> = partitions.into_values().map(Group::new).collect();
     // The partition that is being written to stays.
+    partitions.sort_by_key(|partition| partition.files.iter().map(|file| file.order.last).max());
     partitions.pop();
-    let mut files: Vec<Arc<DataFile>> = Vec::new();
-    for partition in partitions {
-        if files.len() >= excess || (!files.is_empty() && files.len() + partition.len() > sizes.leaf_files) {
-            break;
+    partitions.retain(|partition| !patient || !table.leaves.iter().any(|leaf| partition.meets(leaf)));
+    partitions.sort_by_key(|partition| (partition.min_time, partition.max_time));
+    let most = (table.files.len() - allowance / 2).min(rules.sizes.leaf_files);
+    let group = groups(partitions, table, most, patient).into_iter().max_by_key(|group| group.files.len())?;
+    // A leaf beside it that is not full, if the two together meet no other.
+    let fits = |leaf: &&Leaf| {
+        let both = group.grown(leaf.min_time, leaf.max_time);
+        leaf.files + group.files.len() <= rules.sizes.leaf_files
+            && !table.leaves.iter().any(|other| other.path != leaf.path && both.meets(other))
+    };
+    let joins = table.leaves.iter().find(fits).cloned();
+    Some(PackJob { table: table.id, files: group.files.into_iter().cloned().collect(), joins })
+}
+
+/// Files, and the times they span.
+#[derive(Clone)]
+struct Group<'a> {
+    files: Vec<&'a Arc<DataFile>>,
+    min_time: i64,
+    max_time: i64,
+}
+
+impl<'a> Group<'a> {
+    fn new(files: Vec<&'a Arc<DataFile>>) -> Self {
+        let min_time = files.iter().map(|file| file.min_time).min().unwrap_or(i64::MAX);
+        let max_time = files.iter().map(|file| file.max_time).max().unwrap_or(i64::MIN);
+        Group { files, min_time, max_time }
+    }
+
+    fn meets(&self, leaf: &Leaf) -> bool {
+        self.min_time <= leaf.max_time && leaf.min_time <= self.max_time
+    }
+
+    /// The same files, with more times.
+    fn grown(&self, min_time: i64, max_time: i64) -> Group<'a> {
+        Group {
+            files: self.files.clone(),
+            min_time: self.min_time.min(min_time),
+            max_time: self.max_time.max(max_time),
         }
-        files.extend(partition.into_iter().cloned());
     }
-    if files.is_empty() {
-        return None;
+}
+
+/// Neighbouring partitions together, as long as no leaf lies between them and they are few enough.
+fn groups<'a>(partitions: Vec<Group<'a>>, table: &Table, most: usize, patient: bool) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for partition in partitions {
+        if let Some(last) = groups.last_mut()
+            && last.files.len() + partition.files.len() <= most
+        {
+            let mut grown = last.grown(partition.min_time, partition.max_time);
+            if !patient || !table.leaves.iter().any(|leaf| grown.meets(leaf)) {
+                grown.files.extend(partition.files);
+                *last = grown;
+                continue;
+            }
+        }
+        groups.push(partition);
     }
-    let first = files.iter().map(|file| file.min_time).min();
-    let fits = |leaf: &&Leaf| leaf.files + files.len() <= sizes.leaf_files;
-    // The nearest one before, so that leaves keep to spans of time.
-    let joins = table.leaves.iter().filter(fits).rfind(|leaf| Some(leaf.min_time) <= first).cloned();
-    Some(PackJob { table: table.id, files, joins })
+    groups
 }
 
 /// What to unpack.
 pub fn unpack_jobs(state: &DatabaseState, rules: Rules) -> Vec<UnpackJob> {
     let horizon = horizon(state, rules.now);
+    let is_due = |table: &Table, leaves: &[Leaf]| match leaves {
+        [leaf] => is_late(table, leaf, rules) || horizon.is_some_and(|horizon| is_a_quarter_past(leaf, horizon)),
+        several => {
+            let newest = several.iter().map(|leaf| leaf.order.last.clock).max().unwrap_or(0);
+            let files: usize = several.iter().map(|leaf| leaf.files).sum();
+            rules.rest(newest) == Rest::Still && files <= LEAVES_TOGETHER * rules.sizes.leaf_files
+        }
+    };
     let mut jobs = Vec::new();
     for table in state.tables.values() {
-        for leaf in &table.leaves {
-            if is_late(table, leaf, rules) || horizon.is_some_and(|horizon| is_a_quarter_past(leaf, horizon)) {
-                jobs.push(UnpackJob { table: table.id, leaf: leaf.clone() });
-            }
-        }
+        let due = clusters(&table.leaves).into_iter().filter(|leaves| is_due(table, leaves));
+        jobs.extend(due.map(|leaves| UnpackJob { table: table.id, leaves }));
     }
     jobs
+}
+
+/// The leaves in chains of such that meet in time.
+fn clusters(leaves: &[Leaf]) -> Vec<Vec<Leaf>> {
+    let mut leaves = leaves.to_vec();
+    leaves.sort_by_key(|leaf| leaf.min_time);
+    let mut clusters: Vec<(i64, Vec<Leaf>)> = Vec::new();
+    for leaf in leaves {
+        match clusters.last_mut() {
+            Some((end, cluster)) if leaf.min_time <= *end => {
+                *end = leaf.max_time.max(*end);
+                cluster.push(leaf);
+            }
+            _ => clusters.push((leaf.max_time, vec![leaf])),
+        }
+    }
+    clusters.into_iter().map(|(_, cluster)| cluster).collect()
 }
 
 /// Whether files that came after the leaf, and are at rest, meet it and are worth merging with it.
@@ -97,8 +176,8 @@ fn is_a_quarter_past(leaf: &Leaf, horizon: i64) -> bool {
     leaf.max_time >= horizon && (i128::from(horizon) - i128::from(leaf.min_time)) * 4 > span.max(1)
 }
 
-/// Whether working on a leaf's files, as read, would change anything: a merge would take one of them, or
-/// one is past the retention.
+/// Whether working on the files of a job's leaves, as read, would change anything: a merge would take one
+/// of them or is only held up by the leaves, or one is past the retention.
 pub fn is_worth_unpacking(state: &DatabaseState, job: &UnpackJob, files: &[Arc<DataFile>], rules: Rules) -> bool {
     let old = |file: &Arc<DataFile>| horizon(state, rules.now).is_some_and(|horizon| file.max_time < horizon);
     if files.iter().any(old) {
@@ -106,8 +185,9 @@ pub fn is_worth_unpacking(state: &DatabaseState, job: &UnpackJob, files: &[Arc<D
     }
     let Some((name, table)) = state.table_by_id(job.table) else { return false };
     let mut unpacked = Table::clone(table);
-    unpacked.leaves.retain(|leaf| leaf.path != job.leaf.path);
+    unpacked.leaves.retain(|leaf| !job.leaves.contains(leaf));
     unpacked.files.extend_from_slice(files);
-    let taken = |input: &Arc<DataFile>| files.iter().any(|file| file.path == input.path);
-    table_jobs(name, &unpacked, rules).iter().any(|job| job.inputs.iter().any(taken))
+    let inputs = |job: &MergeJob| job.inputs.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+    let possible: Vec<_> = table_jobs(name, table, rules).iter().map(inputs).collect();
+    table_jobs(name, &unpacked, rules).iter().any(|job| !possible.contains(&inputs(job)))
 }

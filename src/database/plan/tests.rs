@@ -229,10 +229,10 @@ fn pack(state: &DatabaseState, job: &PackJob, number: usize) -> DatabaseState {
 
 #[test]
 fn a_manifest_describes_few_files_and_leaves_are_full() {
-    assert!(pack_jobs(&days(512), Sizes::default()).is_empty());
+    assert!(pack_jobs(&days(512), rules(20_000)).is_empty());
     let mut state = days(10_000);
     for number in 0.. {
-        let jobs = pack_jobs(&state, Sizes::default());
+        let jobs = pack_jobs(&state, rules(10_001));
         let Some(job) = jobs.first() else { break };
         assert_eq!(jobs.len(), 1);
         state = pack(&state, job, number);

@@ -4,3 +4,4 @@ mod crashes;
 mod histories;
 mod oracle;
 mod verbs;
+mod year;

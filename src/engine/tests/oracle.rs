@@ -30,7 +30,11 @@ pub fn clock(seed: u64) -> SharedClock {
 
 /// An empty store that was found good before: the probe's hundreds of requests are tested elsewhere.
 pub async fn empty_store() -> Store {
-    let store = Store::memory();
+    good(Store::memory()).await
+}
+
+/// A store with the note that it was found good.
+pub async fn good(store: Store) -> Store {
     let result = paths::probe_result(probe::PROBE_VERSION);
     assert!(matches!(store.create(&result, Bytes::from_static(b"passed\n")).await, CreateOutcome::Created));
     store
@@ -76,35 +80,36 @@ pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<Ro
 }
 
 async fn rows_of(engine: &Engine, table: &TableSnapshot) -> Result<Rows> {
-    let mut sources: Vec<(OrderKey, stream::BoxStream<'static, Result<RecordBatch>>)> = Vec::new();
-    for file in &engine.files(table).await? {
-        let rows =
-            table::read_file(engine.store(), engine.footers(), &table.root, file, &table.schema, table.precision);
-        sources.push((file.order.first, rows));
-    }
-    for part in &table.tail {
-        sources.push((part.order, stream::iter([Ok(part.batch.clone())]).boxed()));
-    }
-    sources.sort_by_key(|(order, _)| *order);
-    let ids = table.schema.columns.iter().map(|column| column.id).collect();
-    let dropped = Some(Arc::new(Mutex::new(Sum::default())));
-    let merged = merge::merge(
-        sources.into_iter().map(|(_, source)| source).collect(),
-        table.schema.query_schema(table.precision),
-        Key::of(&table.schema),
-        ids,
-        1_000,
-        dropped,
-    );
-    let batches: Vec<RecordBatch> = merged.try_collect().await?;
     let mut rows = Rows::new();
-    for batch in &batches {
+    for batch in &batches_of(engine, engine.store(), table).await? {
         for row in 0..batch.num_rows() {
             let (key, fields) = row_of(table, batch, row);
             assert!(rows.insert(key.clone(), fields).is_none(), "{key:?} is there twice");
         }
     }
     Ok(rows)
+}
+
+/// A table's files and tail, merged. The store may be a handle of its own, to be counted apart.
+pub async fn batches_of(engine: &Engine, store: &Store, table: &TableSnapshot) -> Result<Vec<RecordBatch>> {
+    let mut sources: Vec<(OrderKey, stream::BoxStream<'static, Result<RecordBatch>>)> = Vec::new();
+    for file in &engine.files(table).await? {
+        let rows = table::read_file(store, engine.footers(), &table.root, file, &table.schema, table.precision);
+        sources.push((file.order.first, rows));
+    }
+    for part in &table.tail {
+        sources.push((part.order, stream::iter([Ok(part.batch.clone())]).boxed()));
+    }
+    sources.sort_by_key(|(order, _)| *order);
+    let merged = merge::merge(
+        sources.into_iter().map(|(_, source)| source).collect(),
+        table.schema.query_schema(table.precision),
+        Key::of(&table.schema),
+        table.schema.columns.iter().map(|column| column.id).collect(),
+        1_000,
+        Some(Arc::new(Mutex::new(Sum::default()))),
+    );
+    merged.try_collect().await
 }
 
 fn row_of(table: &TableSnapshot, batch: &RecordBatch, row: usize) -> ((Option<String>, i64), BTreeMap<String, String>) {
