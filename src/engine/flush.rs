@@ -95,9 +95,11 @@ impl Engine {
             rows: tables.iter().map(|table| table.consumed.rows).sum(),
             files: tables.iter().map(|table| table.files.len()).sum(),
         };
-        let edit = Edit::Flush { floor: manifest.state.floor, consumed, base: manifest.version, tables };
+        let edit =
+            Edit::Flush { floor: manifest.state.floor, consumed: consumed.clone(), base: manifest.version, tables };
         match open.commit(store, self.limits(), &edit).await? {
             Committed::Done(_) => {
+                self.inner.segments.remove(open.root(), &consumed).await;
                 self.inner.totals.flushes.fetch_add(1, Ordering::Relaxed);
                 Ok(Some(report))
             }

@@ -84,7 +84,7 @@ impl Engine {
 fn runs(inputs: &[Arc<DataFile>]) -> Vec<Vec<Arc<DataFile>>> {
     let mut inputs = inputs.to_vec();
     let first = |file: &DataFile| file.keys.as_ref().map(|keys| keys.first.clone());
-    inputs.sort_by(|left, right| (left.order.first, first(left)).cmp(&(right.order.first, first(right))));
+    inputs.sort_by_key(|file| (file.order.first, first(file)));
     let follows = |left: &Arc<DataFile>, right: &Arc<DataFile>| match (&left.keys, &right.keys) {
         (Some(before), Some(after)) => left.order == right.order && before.last < after.first,
         _ => false,

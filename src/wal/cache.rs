@@ -63,6 +63,13 @@ impl SegmentCache {
         self.cache.insert(name.path(root), segment).await;
     }
 
+    /// Gives up segments that have been settled: no new snapshot asks for them.
+    pub async fn remove(&self, root: &str, names: &[SegmentName]) {
+        for name in names {
+            self.cache.invalidate(&name.path(root)).await;
+        }
+    }
+
     /// (hits, misses, bytes held).
     pub fn statistics(&self) -> (u64, u64, u64) {
         (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed), self.cache.weighted_size())

@@ -67,7 +67,7 @@ impl Traffic<'_> {
             "disk" => vec![
                 ("free", format!("{number}u")),
                 ("state", format!("\"größer, a={number}\"")),
-                ("ok", (number % 2 == 0).to_string()),
+                ("ok", number.is_multiple_of(2).to_string()),
             ],
             // Its second incarnation gives the column another type.
             _ if drops % 2 == 1 => vec![("code", format!("\"E{number}\"")), ("text", "\"down\"".to_owned())],
