@@ -94,7 +94,13 @@ impl Clock for ProcessClock {
 /// A store that takes a few milliseconds for most answers, so that processes really meet. Hints and the
 /// catalog are asked for by the machine's time, so they take none: a seed stays one history.
 #[derive(Debug)]
-pub struct Slow(pub Dice);
+pub struct Slow(Dice);
+
+impl Slow {
+    pub fn new(seed: u64) -> Self {
+        Slow(Dice::new(seed ^ 0xFEED))
+    }
+}
 
 impl Faults for Slow {
     fn before(&self, _operation: Operation, path: &str) -> Fault {
@@ -110,8 +116,13 @@ impl Faults for Slow {
 
 /// One more process on a store; what it asks of it is counted in `work`.
 pub async fn open(store: &Store, work: &Arc<Meter>, time: &Time, seed: u64) -> Engine {
+    open_with(Arc::new(Slow::new(seed)), store, work, time, seed).await
+}
+
+/// A process whose requests meet `faults`.
+pub async fn open_with(faults: Arc<dyn Faults>, store: &Store, work: &Arc<Meter>, time: &Time, seed: u64) -> Engine {
     let options = EngineOptions { grace: Duration::from_nanos(GRACE as u64), ..EngineOptions::default() };
-    let store = store.with_faults(Arc::new(Slow(Dice::new(seed ^ 0xFEED)))).metered(work);
+    let store = store.with_faults(faults).metered(work);
     Engine::open(store, time.process_clock(seed), options).await.unwrap()
 }
 
