@@ -1,9 +1,10 @@
 //! Processes that are stopped in the midst of their housekeeping: for good, or for days, after which
 //! they go on as if nothing had happened.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -29,11 +30,13 @@ pub struct Frozen {
     work: BoxFuture<'static, Result<Report>>,
 }
 
-/// Tells when a process has made so many data files: the moment at which it has most to lose.
+/// Tells when a process has made a data file, or read it back, for the so-manieth time: the moments at
+/// which it has most to lose.
 #[derive(Debug)]
 struct Tripwire {
     slow: Slow,
-    files: AtomicUsize,
+    left: AtomicUsize,
+    made: Mutex<BTreeSet<String>>,
     told: Arc<Notify>,
 }
 
@@ -43,8 +46,13 @@ impl Faults for Tripwire {
     }
 
     fn after(&self, operation: Operation, path: &str) -> Fault {
-        let is_file = operation == Operation::Create && path.contains("/data/");
-        if is_file && self.files.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let mut made = self.made.lock().unwrap();
+        let touched = match operation {
+            Operation::Create if path.contains("/data/") => made.insert(path.to_owned()),
+            Operation::Get => made.contains(path),
+            _ => false,
+        };
+        if touched && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.told.notify_one();
         }
         Fault::Proceed
@@ -83,8 +91,8 @@ impl Year {
         self.opened += 1;
         let seed = self.seed * 1_000_000 + self.opened;
         let told = Arc::new(Notify::new());
-        let files = AtomicUsize::new(1 + self.dice.roll(8));
-        let tripwire = Arc::new(Tripwire { slow: Slow::new(seed), files, told: told.clone() });
+        let left = AtomicUsize::new(1 + self.dice.roll(16));
+        let tripwire = Arc::new(Tripwire { slow: Slow::new(seed), left, made: Mutex::default(), told: told.clone() });
         let engine = open_with(tripwire, &self.store, &self.work, &self.time, seed).await;
         let mut work = async move { engine.maintain(Duties::ALL).await }.boxed();
         let stop = match self.dice.roll(3) {
@@ -101,7 +109,8 @@ impl Year {
             // Killed.
             None if self.dice.once_in(6) => {}
             None => {
-                let others = [Duties::ALL, COLLECT, FLUSH][self.dice.roll(3)];
+                let unmerged = Duties { flush: true, collect: true, ..Duties::NONE };
+                let others = [Duties::ALL, COLLECT, FLUSH, unmerged][self.dice.roll(4)];
                 self.frozen = Some(Frozen { until: self.step + 1 + self.dice.roll(LONGEST), others, work });
             }
         }
