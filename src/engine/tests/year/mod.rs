@@ -8,6 +8,7 @@
 
 mod compactors;
 mod figures;
+mod frozen;
 mod model;
 mod month;
 mod sleeper;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::figures::HEADING;
+use self::frozen::Frozen;
 use self::model::{DatabaseModel, Point, differences, rows_in};
 use self::traffic::Traffic;
 use self::world::{DAY, Dice, NEW_YEAR, SECOND, Time, open, setting};
@@ -39,6 +41,7 @@ const STREAMS: [(&str, &str, usize, usize); 4] =
 /// The table that is dropped now and then.
 const DROPPED: &str = "events";
 const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
+const COLLECT: Duties = Duties { collect: true, ..Duties::NONE };
 
 /// One request on its way to a process.
 struct Request {
@@ -67,6 +70,7 @@ struct Year {
     written: BTreeMap<String, u64>,
     cost: Cost,
     peak: usize,
+    frozen: Option<Frozen>,
 }
 
 impl Year {
@@ -80,9 +84,11 @@ impl Year {
         let model = BTreeMap::from([(KEEPS, DatabaseModel::default()), (FORGETS, forgetful)]);
         let dice = Dice::new(seed);
         let (written, processes) = (BTreeMap::new(), Vec::new());
-        let (opened, step, turn, peak, cost) = (0, 0, 0, 0, Cost::default());
-        let mut year =
-            Year { seed, step, time, dice, store, work, opened, processes, turn, witness, model, written, cost, peak };
+        let (opened, step, turn, peak, cost, frozen) = (0, 0, 0, 0, Cost::default(), None);
+        #[rustfmt::skip]
+        let mut year = Year {
+            seed, step, time, dice, store, work, opened, processes, turn, witness, model, written, cost, peak, frozen,
+        };
         for _ in 0..3 {
             let process = year.open().await;
             year.processes.push(process);
@@ -121,16 +127,14 @@ impl Year {
             self.tidy_up_while(&requests).await;
         } else {
             self.send(&requests).await;
-            if self.dice.once_in(2) {
+            self.freeze_or_thaw().await;
+            if self.dice.once_in(2) && self.duties().flush {
                 let flushed = self.any_process().maintain(FLUSH).await;
                 flushed.unwrap_or_else(|error| panic!("{}: a flush failed: {error}", self.context()));
             }
         }
-        for request in &requests {
-            let database = self.model.get_mut(request.database).unwrap();
-            request.points.iter().for_each(|point| database.apply(point));
-        }
-        if self.step % 120 == 20 {
+        self.expect(&requests);
+        if self.step % 60 == 20 {
             self.drop_table().await;
         }
         self.note_written().await;
@@ -141,23 +145,28 @@ impl Year {
         }
     }
 
+    fn traffic(&self) -> Traffic<'_> {
+        let month = ((self.time.now() - NEW_YEAR) / (30 * DAY)).clamp(0, 11) as usize;
+        Traffic { dice: &self.dice, now: self.time.now(), step: STEP, month }
+    }
+
     /// What clients send in this step.
     fn requests(&mut self) -> Vec<Request> {
-        let month = ((self.time.now() - NEW_YEAR) / (30 * DAY)).clamp(0, 11) as usize;
-        let traffic = Traffic { dice: &self.dice, now: self.time.now(), step: STEP, month };
-        let mut requests = Vec::new();
+        let traffic = self.traffic();
+        let (mut requests, mut turn) = (Vec::new(), self.turn);
         for (database, table, rows, throws) in STREAMS {
             if !self.dice.once_in(throws) {
                 continue;
             }
             let points = traffic.request(&self.model[database], table, rows);
-            requests.push(Request { process: self.turn, database, points });
-            self.turn = (self.turn + 1) % self.processes.len();
+            requests.push(Request { process: turn, database, points });
+            turn = (turn + 1) % self.processes.len();
         }
         if self.step % 60 == 10 {
             let points = traffic.backfill(&self.model[KEEPS], "disk");
-            requests.push(Request { process: self.turn, database: KEEPS, points });
+            requests.push(Request { process: turn, database: KEEPS, points });
         }
+        self.turn = turn;
         requests
     }
 
@@ -175,23 +184,46 @@ impl Year {
 
     /// Two processes do everything at once, and writes go on meanwhile.
     async fn tidy_up_while(&self, requests: &[Request]) {
-        let (one, other) = (&self.processes[0], &self.processes[1]);
-        let tidied = tokio::join!(one.maintain(Duties::ALL), other.maintain(Duties::ALL), self.send(requests));
+        let (one, other, duties) = (&self.processes[0], &self.processes[1], self.duties());
+        let tidied = tokio::join!(one.maintain(duties), other.maintain(duties), self.send(requests));
         for result in [tidied.0, tidied.1] {
             result.unwrap_or_else(|error| panic!("{}: housekeeping failed: {error}", self.context()));
         }
     }
 
-    /// A table goes while another process tidies up; the next write makes it anew.
+    /// Takes what was acknowledged into the model.
+    fn expect(&mut self, requests: &[Request]) {
+        for request in requests {
+            let database = self.model.get_mut(request.database).unwrap();
+            request.points.iter().for_each(|point| database.apply(point));
+        }
+    }
+
+    /// A table goes, perhaps while another process tidies up. Before and after, every process writes to
+    /// its name, so that some have the table in mind that is gone.
     async fn drop_table(&mut self) {
+        self.write_everywhere().await;
         let dropper = self.any_process();
         let database = self.database(&dropper, KEEPS).await;
+        let duties = if self.dice.once_in(2) { Duties::ALL } else { Duties::NONE };
         let (dropped, tidied) =
-            tokio::join!(dropper.drop_table(&database, DROPPED, false), self.processes[0].maintain(Duties::ALL));
+            tokio::join!(dropper.drop_table(&database, DROPPED, false), self.processes[0].maintain(duties));
         dropped.unwrap_or_else(|error| panic!("{}: a drop failed: {error}", self.context()));
         tidied.unwrap_or_else(|error| panic!("{}: housekeeping beside a drop failed: {error}", self.context()));
         self.model.get_mut(KEEPS).unwrap().drop_table(DROPPED);
         self.compare(&self.witness, "the witness after a drop", KEEPS, DROPPED).await;
+        self.write_everywhere().await;
+        self.compare(&self.witness, "the witness after a table was made anew", KEEPS, DROPPED).await;
+    }
+
+    /// Each process writes to the table that is dropped now and then.
+    async fn write_everywhere(&mut self) {
+        for process in 0..self.processes.len() {
+            let points = self.traffic().request(&self.model[KEEPS], DROPPED, 2);
+            let requests = [Request { process, database: KEEPS, points }];
+            self.send(&requests).await;
+            self.expect(&requests);
+        }
     }
 
     /// Compares a table with the model.

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::figures::{Holdings, Month, catalog_excess};
 use super::world::{GRACE, HOUR, open};
-use super::{STREAMS, Year};
+use super::{COLLECT, STREAMS, Year};
 use crate::engine::{Duties, Engine};
-
-const COLLECT: Duties = Duties { collect: true, ..Duties::NONE };
 
 impl Year {
     pub(super) async fn end_month(&mut self, name: &str) {

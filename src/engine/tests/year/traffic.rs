@@ -69,8 +69,8 @@ impl Traffic<'_> {
                 ("state", format!("\"größer, a={number}\"")),
                 ("ok", number.is_multiple_of(2).to_string()),
             ],
-            // Its second incarnation gives the column another type.
-            _ if drops % 2 == 1 => vec![("code", format!("\"E{number}\"")), ("text", "\"down\"".to_owned())],
+            // Every other incarnation gives the column another type.
+            _ if drops % 4 >= 2 => vec![("code", format!("\"E{number}\"")), ("text", "\"down\"".to_owned())],
             _ => vec![("code", format!("{}i", -(number as i64))), ("text", format!("\"event {}\"", number % 10))],
         };
         let names: Vec<String> = (1..=self.month).map(|month| format!("extra_{month}")).collect();

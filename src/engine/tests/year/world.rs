@@ -95,7 +95,13 @@ impl Clock for ProcessClock {
 /// A store that takes a few milliseconds for most answers, so that processes really meet. Hints and the
 /// catalog are asked for by the machine's time, so they take none: a seed stays one history.
 #[derive(Debug)]
-pub struct Slow(pub Dice);
+pub struct Slow(Dice);
+
+impl Slow {
+    pub fn new(seed: u64) -> Self {
+        Slow(Dice::new(seed ^ 0xFEED))
+    }
+}
 
 impl Faults for Slow {
     fn before(&self, _operation: Operation, path: &str) -> Fault {
@@ -111,10 +117,15 @@ impl Faults for Slow {
 
 /// One more process on a store; what it asks of it is counted in `work`.
 pub async fn open(store: &Store, work: &Arc<Meter>, time: &Time, seed: u64) -> Engine {
+    open_with(Arc::new(Slow::new(seed)), store, work, time, seed).await
+}
+
+/// A process whose requests meet `faults`.
+pub async fn open_with(faults: Arc<dyn Faults>, store: &Store, work: &Arc<Meter>, time: &Time, seed: u64) -> Engine {
     // Lists of files are small, so that a year makes many of them.
     let sizes = Sizes { listed_files: 64, leaf_files: 64, ..Sizes::default() };
     let options = EngineOptions { grace: Duration::from_nanos(GRACE as u64), sizes, ..EngineOptions::default() };
-    let store = store.with_faults(Arc::new(Slow(Dice::new(seed ^ 0xFEED)))).metered(work);
+    let store = store.with_faults(faults).metered(work);
     Engine::open(store, time.process_clock(seed), options).await.unwrap()
 }
 
