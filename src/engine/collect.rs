@@ -20,6 +20,7 @@ use crate::store::{
     ListEntry,
     paths::{self, LogName},
 };
+use crate::table;
 
 /// Manifests that are kept however old they are.
 const KEPT_MANIFESTS: usize = 100;
@@ -47,7 +48,12 @@ impl Engine {
         let mut objects = store.list(&paths::data_prefix(open.root()), None).await?;
         objects.extend(store.list(&paths::leaf_prefix(open.root()), None).await?);
         let newest = open.ledger.load(store).await?.manifest;
-        let mut named = self.named(open, &horizon.manifest.state).await?;
+        let mut named = match self.named(open, &horizon.manifest.state).await {
+            Ok(named) => named,
+            // Another collector, which began later, is ahead.
+            Err(error) if table::is_missing(&error) => return Ok(0),
+            Err(error) => return Err(error),
+        };
         named.extend(self.named(open, &newest.state).await?);
         if !garbage(open, &objects, &horizon, &named, u64::MAX).is_empty() {
             // G2: from here on, nothing that began before this version can commit.
@@ -73,9 +79,17 @@ impl Engine {
         Ok(named)
     }
 
+    /// Manifests one after another, the oldest first: whoever finds one there knows that no younger one
+    /// was deleted before.
     async fn delete_all(&self, paths: &[String]) -> Result<()> {
+        let (manifests, others): (Vec<String>, Vec<String>) =
+            paths.iter().cloned().partition(|path| paths::is_manifest(path));
         let delete = |path: String| async move { self.inner.store.delete(&path).await };
-        stream::iter(paths.to_vec()).map(delete).buffer_unordered(DELETES).try_collect().await
+        stream::iter(others).map(delete).buffer_unordered(DELETES).try_collect::<()>().await?;
+        for path in manifests {
+            self.inner.store.delete(&path).await?;
+        }
+        Ok(())
     }
 
     /// The newest manifest that is older than the grace; what it and the newest one do not need,
@@ -138,10 +152,7 @@ impl Engine {
         let root = paths::database_root(dropped.tenant, dropped.id);
         let mut doomed: Vec<String> =
             self.inner.store.list(&root, None).await?.into_iter().map(|entry| entry.path).collect();
-        let log = paths::log_prefix(&root);
-        let is_manifest =
-            |path: &String| matches!(path.strip_prefix(&log).and_then(LogName::parse), Some(LogName::Manifest(_)));
-        let last = doomed.iter().rfind(|path| is_manifest(path)).cloned();
+        let last = doomed.iter().rfind(|path| paths::is_manifest(path)).cloned();
         doomed.retain(|path| gone || Some(path) != last.as_ref());
         self.delete_all(&doomed).await?;
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {

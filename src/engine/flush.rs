@@ -22,12 +22,12 @@ use crate::table::{self, Target};
 use crate::wal::{Segment, SegmentTable};
 
 /// Segment bytes that one commit settles: bounds the memory of a flush.
-const JOB_BYTES: u64 = 48 << 20;
+const JOB_BYTES: u64 = 8 << 20;
 /// Segments fetched at once.
 const FETCHES: usize = 8;
 /// Rows of a batch on its way into a data file.
 pub(super) const BATCH_ROWS: usize = 8_192;
-/// How often a flush starts over when other commits get in its way.
+/// How often in a row a flush starts over when other commits get in its way.
 const ATTEMPTS: usize = 16;
 
 /// What a flush did.
@@ -50,7 +50,9 @@ impl Engine {
         let store = &self.inner.store;
         let mut done = Flushed::default();
         let mut sealed_here = false;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = 0;
+        while attempts < ATTEMPTS {
+            attempts += 1;
             let listing = open.ledger.load(store).await?;
             open.learn_tail(&listing);
             let state = &listing.manifest.state;
@@ -59,6 +61,7 @@ impl Engine {
             }
             if let Some(frozen) = &state.frozen {
                 if let Some(part) = self.flush_frozen(open, &listing.manifest, frozen).await? {
+                    attempts = 0;
                     done.segments += part.segments;
                     done.rows += part.rows;
                     done.files += part.files;
@@ -87,8 +90,11 @@ impl Engine {
         let consumed: Vec<SegmentName> = segments.iter().map(|(name, _)| *name).collect();
         let mut tables = Vec::new();
         for (name, table) in &manifest.state.tables {
-            let flushed = self.flush_table(open, manifest, name, table, &segments).await?;
-            tables.extend(flushed);
+            match self.flush_table(open, manifest, name, table, &segments).await {
+                Ok(flushed) => tables.extend(flushed),
+                Err(error) if self.is_void(open, manifest, &error).await? => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
         let report = Flushed {
             segments: consumed.len(),
@@ -105,6 +111,18 @@ impl Engine {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Whether an error only says that a collector has overtaken a job that took longer than the grace:
+    /// since the fence was raised it could not commit any more, and its files may be gone.
+    pub(super) async fn is_void(
+        &self,
+        open: &OpenDatabase,
+        manifest: &Manifest<DatabaseState>,
+        error: &Error,
+    ) -> Result<bool> {
+        Ok(table::is_missing(error)
+            && open.ledger.load(&self.inner.store).await?.manifest.state.gc_fence > manifest.version)
     }
 
     /// The first segments of the list, as many as one job takes. `None` when one is missing: then

@@ -92,11 +92,12 @@ impl Engine {
             if jobs.is_empty() {
                 return Ok(());
             }
-            let tables: Vec<Packed> = stream::iter(jobs)
-                .map(|job| self.write_leaf(open, manifest.version, job))
-                .buffered(REQUESTS)
-                .try_collect()
-                .await?;
+            let written = stream::iter(jobs).map(|job| self.write_leaf(open, manifest.version, job));
+            let tables: Vec<Packed> = match written.buffered(REQUESTS).try_collect().await {
+                Ok(tables) => tables,
+                Err(error) if self.is_void(open, &manifest, &error).await? => return Ok(()),
+                Err(error) => return Err(error),
+            };
             let edit = Edit::Pack { tables, base: manifest.version };
             // Whoever came first has packed what there was.
             if !matches!(open.commit(&self.inner.store, self.limits(), &edit).await?, Committed::Done(_)) {
@@ -133,14 +134,21 @@ impl Engine {
             return Ok(());
         }
         for job in unpack_jobs(&manifest.state, rules) {
-            let files = self.inner.leaves.load_all(store, open.root(), &job.leaves).await?;
+            let files = match self.inner.leaves.load_all(store, open.root(), &job.leaves).await {
+                Ok(files) => files,
+                Err(error) if self.is_void(open, &manifest, &error).await? => return Ok(()),
+                Err(error) => return Err(error),
+            };
             if !is_worth_unpacking(&manifest.state, &job, &files, rules) {
                 continue;
             }
+            let mut rest = files.as_slice();
             for leaf in job.leaves {
-                let files = self.inner.leaves.load(store, open.root(), &leaf).await?.to_vec();
+                let (files, others) = rest.split_at_checked(leaf.files).unwrap_or((rest, &[]));
+                rest = others;
                 // Superseded means that somebody else has done it.
-                open.commit(store, self.limits(), &Edit::Unpack { table: job.table, leaf: leaf.path, files }).await?;
+                let edit = Edit::Unpack { table: job.table, leaf: leaf.path, files: files.to_vec() };
+                open.commit(store, self.limits(), &edit).await?;
             }
         }
         Ok(())

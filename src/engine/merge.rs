@@ -48,7 +48,11 @@ impl Engine {
             order,
             precision,
         };
-        let (outputs, replaced) = self.write_merged(open, file_job, sources).await?;
+        let (outputs, replaced) = match self.write_merged(open, file_job, sources).await {
+            Ok(written) => written,
+            Err(error) if self.is_void(open, manifest, &error).await? => return Ok(false),
+            Err(error) => return Err(error),
+        };
         let expired = *expired.lock().unwrap_or_else(PoisonError::into_inner);
         let edit = Edit::Merge {
             table: job.table,

@@ -148,7 +148,10 @@ impl<S: State> Ledger<S> {
     /// absence of the next one proves nothing unless this one is still there).
     pub async fn is_newest(&self, store: &Store, manifest: &Manifest<S>) -> Result<bool> {
         let began = Moment::now(&self.clock);
-        let next = paths::manifest(&self.root, manifest.version + 1);
+        if store.get(&paths::manifest(&self.root, manifest.version + 1)).await?.is_some() {
+            return Ok(false);
+        }
+        // Judged afterwards: the process may have been frozen while it waited.
         let stale = match lock(&self.known).as_ref() {
             Some(known) => {
                 known.manifest.version != manifest.version || known.proven.is_older_than(PROOF_AGE, &self.clock)
@@ -156,14 +159,13 @@ impl<S: State> Ledger<S> {
             None => true,
         };
         if stale {
+            // After the next one: collectors delete the older first, so if this one is there, the next one
+            // was not deleted before it was asked for.
             let own = paths::manifest(&self.root, manifest.version);
-            let (next, own_bytes) = futures::try_join!(store.get(&next), store.get(&own))?;
-            let Some(own_bytes) = own_bytes.filter(|_| next.is_none()) else { return Ok(false) };
-            if Head::decode(&own, &own_bytes)?.commit != manifest.commit {
+            let Some(bytes) = store.get(&own).await? else { return Ok(false) };
+            if Head::decode(&own, &bytes)?.commit != manifest.commit {
                 return Err(self.went_back(manifest.version));
             }
-        } else if store.get(&next).await?.is_some() {
-            return Ok(false);
         }
         self.prove(manifest, began);
         Ok(true)

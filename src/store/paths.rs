@@ -47,6 +47,12 @@ pub fn manifest(root: &str, version: u64) -> String {
     format!("{root}log/{version:020}.m")
 }
 
+/// Whether a key is a manifest's, of whatever root.
+pub fn is_manifest(path: &str) -> bool {
+    let name = path.rsplit_once("log/").map(|(_, name)| name);
+    matches!(name.and_then(LogName::parse), Some(LogName::Manifest(_)))
+}
+
 /// A key that sorts before everything of number `number` in the log below a root.
 pub fn log_before(root: &str, number: u64) -> String {
     format!("{root}log/{number:020}")
@@ -172,6 +178,7 @@ mod tests {
         assert!(log_after(root, 7) < manifest(root, 8));
         assert!(log_before(root, 7) < manifest(root, 7));
         assert!(manifest(root, 6) < log_before(root, 7));
+        assert!(is_manifest(&manifest(root, 7)) && !is_manifest(&name.path(root)) && !is_manifest(&hint(root)));
     }
 
     #[test]

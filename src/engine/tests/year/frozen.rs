@@ -59,10 +59,9 @@ impl Faults for Tripwire {
     }
 }
 
-/// What a thawed process may complain of: that its commit is too long ago to be known of, or that what
-/// it worked on has been collected, which it takes for damage (`sleeper.rs`).
+/// What a thawed process may complain of: that its commit is too long ago to be known of.
 fn is_excused(error: &Error) -> bool {
-    error.code == Code::OutcomeUnknown || (error.code == Code::Corrupt && error.message.contains("is not in the store"))
+    error.code == Code::OutcomeUnknown
 }
 
 impl fmt::Debug for Frozen {

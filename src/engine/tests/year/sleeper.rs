@@ -40,7 +40,6 @@ async fn a_process_that_slept_for_days_does_not_lose_a_write() {
 /// Housekeeping that is stopped anywhere, while another process does the same work, collects what is
 /// left of both and goes on for days, has nothing to complain of: its work is void, nothing is damaged.
 #[tokio::test(start_paused = true)]
-#[ignore = "a thawed flush or merge takes what was collected for damage, and leaves the other duties undone"]
 async fn housekeeping_that_was_frozen_for_days_ends_without_an_error() {
     let mut complaints = Vec::new();
     for milliseconds in 1.. {
