@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     Engine,
     databases::{Committed, OpenDatabase},
-    snapshot::in_schema,
+    snapshot::Arrangement,
 };
 use crate::database::{DatabaseState, Edit, FlushedTable, Table};
 use crate::ledger::Manifest;
@@ -251,12 +251,9 @@ fn partitions(
     precision: Precision,
     parts: &[(OrderKey, &SegmentTable)],
 ) -> Result<BTreeMap<String, Vec<(OrderKey, RecordBatch)>>> {
-    let arrow_schema = table.schema.query_schema(precision);
+    let arrangement = Arrangement::new(&table.schema, precision);
     let time = Key::of(&table.schema).time;
-    let batches = parts
-        .iter()
-        .map(|(order, part)| Ok((*order, in_schema(part, &table.schema, &arrow_schema)?)))
-        .collect::<Result<Vec<_>>>()?;
+    let batches = parts.iter().map(|(order, part)| Ok((*order, arrangement.of(part)?))).collect::<Result<Vec<_>>>()?;
     let span = table::choose_span(batches.iter().map(|(_, batch)| batch), time, precision)?;
     let mut by_partition: BTreeMap<String, Vec<(OrderKey, RecordBatch)>> = BTreeMap::new();
     for (order, batch) in batches {

@@ -56,6 +56,8 @@ pub struct TailPart {
     pub min_time: i64,
     pub max_time: i64,
     pub batch: RecordBatch,
+    /// What it was taken from, row by row, where that is known.
+    pub segment: Option<Arc<Segment>>,
 }
 
 impl Snapshot {
@@ -72,7 +74,7 @@ impl Snapshot {
     pub fn table(&self, name: &str) -> Result<Option<TableSnapshot>> {
         let Some(table) = self.manifest.state.tables.get(name) else { return Ok(None) };
         let options = &self.manifest.state.options;
-        let arrow_schema = table.schema.query_schema(options.precision);
+        let arrangement = Arrangement::new(&table.schema, options.precision);
         let mut tail = Vec::new();
         for (segment_name, segment) in &self.segments {
             if let Some(part) = segment.table(table.id) {
@@ -80,7 +82,8 @@ impl Snapshot {
                     order: segment_name.order,
                     min_time: part.min_time,
                     max_time: part.max_time,
-                    batch: in_schema(part, &table.schema, &arrow_schema)?,
+                    batch: arrangement.of(part)?,
+                    segment: Some(segment.clone()),
                 });
             }
         }
@@ -98,17 +101,36 @@ impl Snapshot {
     }
 }
 
-/// A segment's rows with the columns of the table, those they lack null.
-pub(super) fn in_schema(part: &SegmentTable, schema: &TableSchema, arrow_schema: &SchemaRef) -> Result<RecordBatch> {
-    let rows = part.batch.num_rows();
-    let columns = schema.columns.iter().zip(arrow_schema.fields()).map(|(column, field)| {
-        match part.batch.column_by_name(&column.id.to_string()) {
-            Some(values) => values.clone(),
-            None => new_null_array(field.data_type(), rows),
-        }
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(arrow_schema.clone(), columns.collect(), &options)?)
+/// The columns of a table, as they are to be found in segments.
+pub(super) struct Arrangement {
+    /// Names of the columns in segments.
+    names: Vec<String>,
+    schema: SchemaRef,
+}
+
+impl Arrangement {
+    pub(super) fn new(schema: &TableSchema, precision: Precision) -> Self {
+        let names = schema.columns.iter().map(|column| column.id.to_string()).collect();
+        Arrangement { names, schema: schema.query_schema(precision) }
+    }
+
+    /// A segment's rows with the columns of the table, those they lack null.
+    pub(super) fn of(&self, part: &SegmentTable) -> Result<RecordBatch> {
+        let rows = part.batch.num_rows();
+        let fields = part.batch.schema_ref().fields();
+        let columns = self.names.iter().zip(self.schema.fields()).enumerate().map(|(position, (name, field))| {
+            // Mostly a segment has all columns, in the order of the table.
+            if fields.get(position).is_some_and(|field| field.name() == name) {
+                return part.batch.column(position).clone();
+            }
+            match part.batch.column_by_name(name) {
+                Some(values) => values.clone(),
+                None => new_null_array(field.data_type(), rows),
+            }
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options)?)
+    }
 }
 
 /// The segments that a query of this listing sees. `None`: the sealed range has to be frozen first.

@@ -21,8 +21,9 @@ use crate::model::{Result, limits::Limits};
 
 use super::{Session, errors::from_datafusion, functions, sandbox::ClosedRegistry, time, yield_exec::YieldInJoins};
 
-/// Partitions of a plan, and so requests to the object store in flight, unless a request says.
-pub const TARGET_PARTITIONS: usize = 8;
+/// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
+/// they wait more than they compute.
+pub const SCAN_PARTITIONS: usize = 8;
 /// The most partitions a request may ask for.
 pub const MAXIMUM_PARTITIONS: usize = 64;
 
@@ -93,11 +94,16 @@ impl Context {
     }
 }
 
+/// Partitions of what computes: more than there are processors cost, and gain nothing.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAXIMUM_PARTITIONS)
+}
+
 fn settings() -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(TARGET_PARTITIONS)
+        .with_target_partitions(processors())
         .with_parquet_bloom_filter_pruning(false);
     let options = config.options_mut();
     options.execution.parquet.pushdown_filters = true;

@@ -188,7 +188,7 @@ fn segment(time: i64, clusters: &[Cluster]) -> usize {
 }
 
 fn cut(part: TailPart, clusters: &[Cluster], time: usize, segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
-    let TailPart { order, min_time, max_time, batch } = part;
+    let TailPart { order, min_time, max_time, batch, .. } = part;
     let (first, last) = (segment(min_time, clusters), segment(max_time, clusters));
     if first == last {
         segments.entry(first).or_default().push(Piece { order, min: min_time, max: max_time, batch });

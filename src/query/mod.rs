@@ -25,6 +25,7 @@ mod prune;
 mod run;
 mod sandbox;
 mod scan;
+mod series;
 mod show;
 mod statement;
 #[cfg(test)]

@@ -88,6 +88,16 @@ async fn start(request: &Request, statement: Arc<DataFusionStatement>, showing: 
     Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed() })
 }
 
+/// Whether a statement is one SELECT from one table. Walks it, which takes a deep stack.
+fn is_plain(statement: &DataFusionStatement) -> bool {
+    let DataFusionStatement::Statement(statement) = statement else { return false };
+    let ast::Statement::Query(query) = statement.as_ref() else { return false };
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let one_table = matches!(select.from.as_slice(), [from] if from.joins.is_empty());
+    // The word in a text counts, too: then there is a pass more than needed.
+    one_table && query.with.is_none() && query.to_string().matches("SELECT").count() == 1
+}
+
 /// The tables that the statement names, each as it is in the one snapshot of its database.
 async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result<Arc<dyn CatalogProviderList>> {
     let (references, _) = resolve_table_references(statement, true).map_err(|error| from_datafusion(&error))?;
@@ -124,7 +134,7 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
 /// Plans on a thread of its own, which is given up at the deadline.
 async fn plan(
     request: &Request,
-    state: SessionState,
+    mut state: SessionState,
     statement: Arc<DataFusionStatement>,
     showing: Option<Showing>,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
@@ -134,6 +144,10 @@ async fn plan(
     };
     let runtime = request.queries.threads.handle();
     let planning = request.queries.threads.spawn_deep(move || {
+        if is_plain(&statement) {
+            // A second pass is for what joins and subqueries leave behind; here it would find nothing to do.
+            state.config_mut().options_mut().optimizer.max_passes = 1;
+        }
         let plan = runtime.block_on(physical(&state, &statement, showing));
         drop(permit);
         (state, plan)

@@ -24,12 +24,14 @@ use crate::{
 };
 
 use super::{
+    context::SCAN_PARTITIONS,
     errors::external,
     group::{Groups, Source, group},
     merge_exec::{MergeExec, Merging},
     parquet::{Files, Wanted},
     provider::SnapshotTable,
     prune::{self, Known},
+    series,
 };
 
 /// How many files there were, and how many of them need not be read.
@@ -76,6 +78,7 @@ pub(super) fn plan(
         together: together(table, filters, &read),
         ..Wanted::default()
     };
+    let tail = series::narrow(table, state, filters, tail)?;
     let groups = group(files, tail, time).map_err(external)?;
     let plan = union(table, state, groups, wanted, keys, pruned)?;
     match age {
@@ -173,7 +176,7 @@ fn union(
     keys: Option<Arc<dyn PhysicalExpr>>,
     pruned: Pruned,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let partitions = state.config().target_partitions().max(1);
+    let partitions = state.config().target_partitions().max(SCAN_PARTITIONS);
     let options = state.config_options().execution.parquet.clone();
     let files = Files::new(
         table.store.clone(),

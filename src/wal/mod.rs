@@ -14,4 +14,4 @@ mod tests;
 
 pub use cache::SegmentCache;
 pub use codec::{decode, encode};
-pub use rows::{Segment, SegmentTable, TableRows, build, column_ids, field_for, key_of};
+pub use rows::{Segment, SegmentTable, Series, TableRows, build, column_ids, field_for, key_of};

@@ -4,10 +4,11 @@
 //! carries the metadata `kind` = `tag`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{AsArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::{cast, concat_batches, kernels::aggregate};
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow::compute::{cast, concat_batches, kernels::aggregate, partition, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::merge::{self, Key};
@@ -33,6 +34,34 @@ pub struct SegmentTable {
     pub sum: Sum,
     /// Sorted, without duplicates; tags and strings as `Utf8View`.
     pub batch: RecordBatch,
+    series: OnceLock<Series>,
+}
+
+/// Where the series of a batch begin: rows are sorted, so each is one run.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// The rows of each, in order, without gaps.
+    pub runs: Vec<Range<usize>>,
+    /// The tags of each, under the ids of their columns: one row a series.
+    pub tags: RecordBatch,
+}
+
+impl SegmentTable {
+    /// The series of its rows, found once when a query first asks for some of them.
+    pub fn series(&self) -> Result<&Series> {
+        if let Some(series) = self.series.get() {
+            return Ok(series);
+        }
+        let key = key_of(self.batch.schema_ref())?;
+        let tags = self.batch.project(&key.tags)?;
+        let runs = match (key.tags.is_empty(), self.batch.num_rows()) {
+            (true, rows) => std::iter::once(0..rows).collect(),
+            (false, _) => partition(tags.columns())?.ranges(),
+        };
+        let starts = UInt32Array::from_iter_values(runs.iter().filter_map(|run| u32::try_from(run.start).ok()));
+        let tags = if key.tags.is_empty() { tags.slice(0, 1) } else { take_record_batch(&tags, &starts)? };
+        Ok(self.series.get_or_init(|| Series { runs, tags }))
+    }
 }
 
 /// A decoded segment.
@@ -145,7 +174,7 @@ pub(super) fn describe(table: TableId, logged: &RecordBatch, sum: Sum) -> Result
     let batch = with_query_types(logged)?;
     let key = key_of(batch.schema_ref())?;
     let (min_time, max_time) = time_range(&batch, key.time)?;
-    Ok(SegmentTable { table, min_time, max_time, sum, batch })
+    Ok(SegmentTable { table, min_time, max_time, sum, batch, series: OnceLock::new() })
 }
 
 fn time_range(batch: &RecordBatch, time: usize) -> Result<(i64, i64)> {

@@ -123,3 +123,14 @@ fn integers_keep_their_type() {
     let column = back.tables[0].batch.column_by_name("4").unwrap();
     assert_eq!(column.as_primitive::<arrow::datatypes::Int64Type>().values(), &[i64::MIN, i64::MAX]);
 }
+
+#[test]
+fn the_series_of_a_segment_are_its_runs_of_equal_tags() {
+    let hosts = [Some("b"), Some("a"), Some("b"), None, Some("b")];
+    let written = rows(1, &[1, 1, 2, 5, 9], &hosts, vec![doubles(2, vec![Some(1.0); 5])]);
+    let (_, segment) = build(&[vec![written]]).unwrap();
+    let series = segment.tables[0].series().unwrap();
+    assert_eq!(series.runs, [0..1, 1..2, 2..5]);
+    let firsts = series.tags.column_by_name("1").unwrap().as_string_view();
+    assert_eq!(firsts.iter().collect::<Vec<_>>(), [None, Some("a"), Some("b")]);
+}

@@ -163,6 +163,7 @@ impl Made {
             min_time: times.clone().min().unwrap(),
             max_time: times.max().unwrap(),
             batch: sorted(points),
+            segment: None,
         });
     }
 
