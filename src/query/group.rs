@@ -2,7 +2,9 @@
 //! themselves, in keys. What overlaps nothing is read as it is.
 //!
 //! Files alone decide where the time line is cut. A tail part that crosses a cut is taken apart
-//! there, so that one late point does not tie a day's file to a week of others.
+//! there, so that one late point does not tie a day's file to a week of others. And where files and tail
+//! parts meet for a short time only, as those do that follow each other, they are merged within these
+//! times and read as they are outside of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,29 +23,39 @@ use crate::{
     model::{DataFile, Error, KeyBound, OrderKey, Result},
 };
 
+/// Times are merged apart from the rest if they are at most the fourth part of all.
+const MERGED_SHARE: i128 = 4;
+
+/// More windows than these cost more than they spare.
+const MOST_WINDOWS: usize = 32;
+
 /// One input of a merge.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    File(Arc<DataFile>),
-    Tail { order: OrderKey, batch: RecordBatch },
+    /// A file, perhaps within some times only, both ends included.
+    File(Arc<DataFile>, Option<(i64, i64)>),
+    Tail {
+        order: OrderKey,
+        batch: RecordBatch,
+    },
 }
 
 impl Source {
     /// Inputs of one merge that share a time have disjoint ranges of order, so the start decides.
     fn order(&self) -> OrderKey {
         match self {
-            Source::File(file) => file.order.first,
+            Source::File(file, _) => file.order.first,
             Source::Tail { order, .. } => *order,
         }
     }
 
     pub(super) fn is_file(&self) -> bool {
-        matches!(self, Source::File(_))
+        matches!(self, Source::File(..))
     }
 
     pub(super) fn rows(&self) -> u64 {
         match self {
-            Source::File(file) => file.rows,
+            Source::File(file, _) => file.rows,
             Source::Tail { batch, .. } => batch.num_rows() as u64,
         }
     }
@@ -54,6 +66,8 @@ impl Source {
 pub(super) struct Groups {
     /// Files that overlap nothing.
     pub files: Vec<Arc<DataFile>>,
+    /// Files to be read but for the rows of some times, which are merged.
+    pub partial: Vec<(Arc<DataFile>, Vec<(i64, i64)>)>,
     /// Tail batches that overlap nothing.
     pub tails: Vec<RecordBatch>,
     /// What has to be merged; in each, the oldest first.
@@ -86,7 +100,12 @@ pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailPart>, time: usize)
     let mut groups = Groups::default();
     for (number, cluster) in clusters.into_iter().enumerate() {
         let pieces = segments.remove(&(2 * number + 1)).unwrap_or_default();
-        if pieces.is_empty() {
+        let windows = windows(&cluster, &pieces);
+        if pieces.is_empty() && windows.is_empty() {
+            groups.files.extend(cluster.files);
+        } else if is_brief(&windows, &cluster) {
+            groups.merge_within(&windows, &cluster.files, pieces);
+        } else if pieces.is_empty() {
             groups.split_by_keys(cluster.files);
         } else {
             groups.overlap(cluster.files, pieces);
@@ -99,8 +118,31 @@ pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailPart>, time: usize)
 }
 
 impl Groups {
+    /// Merges what meets within each window, and leaves the rest of the files alone.
+    fn merge_within(&mut self, windows: &[(i64, i64)], files: &[Arc<DataFile>], mut pieces: Vec<Piece>) {
+        for window in windows {
+            let meets = |file: &&Arc<DataFile>| file.min_time <= window.1 && window.0 <= file.max_time;
+            let met = files.iter().filter(meets).map(|file| Source::File(file.clone(), Some(*window)));
+            let mut sources: Vec<Source> = met.collect();
+            let (inside, outside): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.min <= window.1);
+            pieces = outside;
+            sources.extend(inside.into_iter().map(|piece| Source::Tail { order: piece.order, batch: piece.batch }));
+            sources.sort_by_key(Source::order);
+            self.overlapping.push(sources);
+        }
+        for file in files {
+            let meets = |window: &&(i64, i64)| file.min_time <= window.1 && window.0 <= file.max_time;
+            let without: Vec<(i64, i64)> = windows.iter().filter(meets).copied().collect();
+            if without.is_empty() {
+                self.files.push(file.clone());
+            } else if without.iter().all(|window| window.0 > file.min_time || file.max_time > window.1) {
+                self.partial.push((file.clone(), without));
+            }
+        }
+    }
+
     fn overlap(&mut self, files: Vec<Arc<DataFile>>, pieces: Vec<Piece>) {
-        let mut sources: Vec<Source> = files.into_iter().map(Source::File).collect();
+        let mut sources: Vec<Source> = files.into_iter().map(|file| Source::File(file, None)).collect();
         sources.extend(pieces.into_iter().map(|piece| Source::Tail { order: piece.order, batch: piece.batch }));
         sources.sort_by_key(Source::order);
         self.overlapping.push(sources);
@@ -159,6 +201,36 @@ impl Groups {
             Err(pieces) => self.overlap(Vec::new(), pieces),
         }
     }
+}
+
+/// The times at which more than one of the inputs of a cluster may have rows: apart, in order.
+fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<(i64, i64)> {
+    let mut found: Vec<(i64, i64)> = pieces.iter().map(|piece| (piece.min, piece.max)).collect();
+    // Files come by their first time.
+    let mut end: Option<i64> = None;
+    for file in &cluster.files {
+        if let Some(end) = end.filter(|end| file.min_time <= *end) {
+            found.push((file.min_time, end.min(file.max_time)));
+        }
+        end = end.max(Some(file.max_time));
+    }
+    found.sort_unstable();
+    let mut windows: Vec<(i64, i64)> = Vec::new();
+    for (min, max) in found {
+        match windows.last_mut() {
+            Some(last) if min <= last.1 => last.1 = last.1.max(max),
+            _ => windows.push((min, max)),
+        }
+    }
+    windows
+}
+
+/// Whether so few times are to be merged that reading files twice, in part, is less work than merging
+/// all of them.
+fn is_brief(windows: &[(i64, i64)], cluster: &Cluster) -> bool {
+    let length = |(min, max): (i64, i64)| i128::from(max) - i128::from(min) + 1;
+    let merged: i128 = windows.iter().map(|window| length(*window)).sum();
+    merged * MERGED_SHARE <= length((cluster.min, cluster.max)) && windows.len() <= MOST_WINDOWS
 }
 
 fn first_key(file: &Arc<DataFile>) -> Option<&KeyBound> {

@@ -15,7 +15,7 @@ use datafusion::{
     common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
     datasource::source::DataSourceExec,
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
-    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
+    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, conjunction_opt},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
@@ -143,10 +143,11 @@ impl MergeExec {
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
         match source {
-            Source::File(file) => {
+            Source::File(file, times) => {
+                let within = times.map(|times| self.merging.files.within(times)).transpose()?;
                 let wanted = Wanted {
                     projection: Some(self.read.clone()),
-                    predicate: self.merging.keys.clone(),
+                    predicate: conjunction_opt(self.merging.keys.iter().cloned().chain(within)),
                     limit: None,
                     together: None,
                     ordered: true,
@@ -173,7 +174,7 @@ impl MergeExec {
 impl DisplayAs for MergeExec {
     fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups: usize = self.groups.iter().map(Vec::len).sum();
-        let files = self.sources().filter(|source| matches!(source, Source::File(_))).count();
+        let files = self.sources().filter(|source| source.is_file()).count();
         let tails = self.sources().count() - files;
         write!(formatter, "MergeExec: groups={groups}, files={files}, tail_parts={tails}")?;
         if let Some(keys) = &self.merging.keys {

@@ -11,15 +11,19 @@ use datafusion::{
         listing::PartitionedFile,
         physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource},
     },
+    logical_expr::Operator,
     parquet::arrow::async_reader::AsyncFileReader,
-    physical_expr::PhysicalExpr,
+    physical_expr::{
+        self, PhysicalExpr, conjunction_opt,
+        expressions::{BinaryExpr, Literal},
+    },
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
 use tokio::runtime::Handle;
 
 use crate::{
     engine::TableSnapshot,
-    model::{DataFile, Precision, TableSchema},
+    model::{DataFile, Precision, TableSchema, schema::TIME_COLUMN},
     store::Store,
     table::{Footers, ObjectReader},
 };
@@ -79,6 +83,27 @@ impl Files {
     /// What the manifest says of a file.
     pub(super) fn statistics(&self, file: &DataFile) -> Statistics {
         prune::statistics(file, &self.schema, self.precision)
+    }
+
+    /// Whether a row's time lies between two moments, both included.
+    pub(super) fn within(&self, (first, last): (i64, i64)) -> Result<Arc<dyn PhysicalExpr>> {
+        let time = physical_expr::expressions::col(TIME_COLUMN, &self.query_schema)?;
+        let moment = |ticks| Arc::new(Literal::new(prune::timestamp(self.precision, Some(ticks))));
+        let from = Arc::new(BinaryExpr::new(time.clone(), Operator::GtEq, moment(first)));
+        let to = Arc::new(BinaryExpr::new(time, Operator::LtEq, moment(last)));
+        Ok(Arc::new(BinaryExpr::new(from, Operator::And, to)))
+    }
+
+    /// Whether a row's time lies within none of some windows.
+    pub(super) fn outside(&self, windows: &[(i64, i64)]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let time = physical_expr::expressions::col(TIME_COLUMN, &self.query_schema)?;
+        let moment = |ticks| Arc::new(Literal::new(prune::timestamp(self.precision, Some(ticks))));
+        let outside = |window: &(i64, i64)| -> Arc<dyn PhysicalExpr> {
+            let before = Arc::new(BinaryExpr::new(time.clone(), Operator::Lt, moment(window.0)));
+            let after = Arc::new(BinaryExpr::new(time.clone(), Operator::Gt, moment(window.1)));
+            Arc::new(BinaryExpr::new(before, Operator::Or, after))
+        };
+        Ok(conjunction_opt(windows.iter().map(outside)))
     }
 
     /// A scan of groups of files, one partition a group.

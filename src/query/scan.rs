@@ -196,6 +196,13 @@ fn union(
         })?;
         inputs.push(DataSourceExec::from_data_source(scan));
     }
+    for (file, windows) in groups.partial {
+        let wanted = Wanted { predicate: files.outside(&windows)?, ..wanted.clone() };
+        let scan = files.scan(vec![vec![file]], wanted, |metrics| {
+            report.take().into_iter().for_each(|pruned| pruned.report(metrics));
+        })?;
+        inputs.push(DataSourceExec::from_data_source(scan));
+    }
     if !groups.tails.is_empty() {
         let split = balanced(groups.tails, partitions, |batch| batch.num_rows() as u64);
         let memory = MemorySourceConfig::try_new(&split, table.schema.clone(), Some(projection.clone()))?;

@@ -493,3 +493,32 @@ async fn a_late_point_ties_no_files_together() {
     assert!(plan.contains("MergeExec: groups=3, files=2, tail_parts=4"), "{plan}");
     assert_eq!(made.rows(&format!("SELECT {COLUMNS} FROM air")).await, made.expected(|_| true));
 }
+
+/// Files that follow each other meet for a moment, a late point meets one of them: only these times are
+/// merged, and every row is there once, the newest.
+#[tokio::test]
+async fn what_meets_briefly_is_merged_briefly() {
+    let mut made = Made::new();
+    let steps = |first: i64, last: i64, n: i64| {
+        ["a", "b"].iter().flat_map(move |station| (first..=last).map(move |time| point(station, time, n))).collect()
+    };
+    let (first, second, late): (Vec<Point>, Vec<Point>, Vec<Point>) =
+        (steps(0, 100, 1), steps(98, 200, 2), vec![point("a", 50, 3), point("b", 51, 3)]);
+    made.file(&first, 0, 0).await;
+    made.file(&second, 1, 1).await;
+    made.tail(&late, 2);
+    let (context, _) = made.context(4);
+    let plan = rows(&context, "EXPLAIN SELECT * FROM air").await.join("\n");
+    assert!(plan.contains("MergeExec: groups=2, files=3, tail_parts=1"), "{plan}");
+    for sql in ["SELECT count(*), sum(n) FROM air", "SELECT n, count(*) FROM air WHERE time > 40 GROUP BY n ORDER BY n"]
+    {
+        let all = rows(&context, sql).await;
+        let expected: Vec<String> = if sql.contains("WHERE") {
+            vec!["1,112".into(), "2,206".into(), "3,2".into()]
+        } else {
+            vec![format!("402,{}", 194 + 2 * 206 + 3 * 2)]
+        };
+        assert_eq!(all, expected, "{sql}");
+    }
+    assert_eq!(rows(&context, "SELECT * FROM air LIMIT 5").await.len(), 5);
+}
