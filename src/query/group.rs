@@ -23,6 +23,9 @@ use crate::{
     model::{DataFile, Error, KeyBound, OrderKey, Result},
 };
 
+/// A span of time, ticks, both ends included.
+pub(super) type Times = (i64, i64);
+
 /// Times are merged apart from the rest if they are at most the fourth part of all.
 const MERGED_SHARE: i128 = 4;
 
@@ -67,7 +70,7 @@ pub(super) struct Groups {
     /// Files that overlap nothing.
     pub files: Vec<Arc<DataFile>>,
     /// Files to be read but for the rows of some times, which are merged.
-    pub partial: Vec<(Arc<DataFile>, Vec<(i64, i64)>)>,
+    pub partial: Vec<(Arc<DataFile>, Vec<Times>)>,
     /// Tail batches that overlap nothing.
     pub tails: Vec<RecordBatch>,
     /// What has to be merged; in each, the oldest first.
