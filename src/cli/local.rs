@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::open;
 use super::output::Document;
 use super::target::{Failure, Points, Stop, print_on};
+use crate::catalog::ROOT_USER;
 use crate::config::Settings;
 use crate::engine::{Engine, User, run_background};
 use crate::format::{Encoder, Format};
@@ -18,8 +19,6 @@ use crate::model::{Error, PointBatch, Result, TenantId};
 use crate::parse;
 use crate::query::{Output, Queries, Session};
 use crate::store::Meter;
-
-const ROOT_USER: &str = "root";
 
 /// An open store.
 #[derive(Debug, Clone)]

@@ -10,13 +10,11 @@ use super::local::Local;
 use super::output::{Document, Reader};
 use super::remote::Remote;
 use super::{QUIET_LOG, with_settings};
+use crate::catalog::{DEFAULT_DATABASE, DEFAULT_TENANT, ROOT_USER};
 use crate::config::{Scope, Settings};
 use crate::format::Format;
 use crate::model::time::WritePrecision;
 use crate::model::{Code, Error, Result};
-
-const DEFAULT_DATABASE: &str = "public";
-const DEFAULT_TENANT: &str = "cnosdb";
 
 /// Adds the options that say where to: `--server` or the settings of a store, database and tenant.
 pub(super) fn options(command: Command) -> Command {
@@ -69,7 +67,7 @@ impl Target {
         match matches.get_one::<String>("server") {
             Some(url) => {
                 let gzip = matches.try_get_one::<bool>("gzip").ok().flatten().copied().unwrap_or_default();
-                let remote = Remote::new(url, &text_of(matches, "user", "root"), tenant)?;
+                let remote = Remote::new(url, &text_of(matches, "user", ROOT_USER), tenant)?;
                 Ok(Target::Server(remote.with_gzip(gzip)))
             }
             None => Ok(Target::Store(Local::open(settings, tenant).await?)),

@@ -133,8 +133,7 @@ pub(super) fn expire(state: &DatabaseState, tables: &[Expired]) -> Outcome {
         let _ = change_table(&mut next, expired.table, |table| {
             let (gone, kept): (Vec<_>, Vec<_>) =
                 table.files.drain(..).partition(|file| expired.files.contains(&file.path));
-            let (old, young): (Vec<_>, Vec<_>) =
-                table.leaves.drain(..).partition(|leaf| expired.leaves.contains(&leaf.path));
+            let (old, young): (Vec<_>, Vec<_>) = table.leaves.drain(..).partition(|leaf| expired.leaves.contains(leaf));
             removed += gone.len() + old.len();
             table.files = kept;
             table.leaves = young;

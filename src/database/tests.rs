@@ -300,7 +300,7 @@ fn files_move_into_leaves_and_back() {
     let back = step(&two, 11, &unpack(&files)).unwrap();
     assert_eq!((back.tables["t"].files.len(), back.tables["t"].leaves.len()), (2, 0));
     assert!(matches!(step(&back, 12, &unpack(&files)), Err(Refusal::Superseded)));
-    let expired = Expired { table: TableId(1), files: Vec::new(), leaves: vec![second.leaf.path.clone()] };
+    let expired = Expired { table: TableId(1), files: Vec::new(), leaves: vec![second.leaf.clone()] };
     let gone = step(&two, 11, &Edit::Expire { tables: vec![expired] }).unwrap();
     assert_eq!(gone.tables["t"].dropped, sum(5).plus(sum(7)));
     assert!(violations(&gone, 11).is_empty());

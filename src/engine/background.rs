@@ -39,17 +39,17 @@ fn is_due(triggers: &FlushTriggers, tail: Tail, now: i64) -> bool {
 }
 
 async fn round(engine: &Engine) {
-    let databases = match engine.all_databases().await {
-        Ok(databases) => databases,
+    let catalog = match engine.newest_catalog().await {
+        Ok(catalog) => catalog,
         Err(error) => {
             tracing::warn!(%error, "the catalog could not be read for housekeeping");
             return;
         }
     };
-    if let Err(error) = engine.collect_catalog().await {
+    if let Err(error) = engine.collect_catalog(&catalog).await {
         tracing::warn!(%error, "old catalogs and dropped databases could not be collected");
     }
-    for open in databases {
+    for open in engine.all_databases(&catalog) {
         match open.ledger.load(engine.store()).await {
             Ok(listing) => {
                 open.learn_tail(&listing);

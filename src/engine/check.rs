@@ -59,7 +59,8 @@ impl Engine {
     /// be read; what is wrong with its contents is in the report.
     pub async fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
-        for open in self.all_databases().await? {
+        let catalog = self.newest_catalog().await?;
+        for open in self.all_databases(&catalog) {
             report.databases += 1;
             match open.ledger.load(&self.inner.store).await {
                 Ok(listing) => self.check_database(&open, &listing, &mut report).await?,
@@ -86,14 +87,8 @@ impl Engine {
         let mut named = HashSet::new();
         for (name, table) in &manifest.state.tables {
             report.tables += 1;
-            for leaf in &table.leaves {
-                let path = format!("{root}{}", leaf.path);
-                if stored.get(&path) != Some(&leaf.size) {
-                    report.problems.push(format!("{path}: table '{name}' needs it with {} bytes", leaf.size));
-                }
-                named.insert(path);
-            }
-            let files = self.check_leaves(open, name, table, report).await;
+            named.extend(table.leaves.iter().map(|leaf| format!("{root}{}", leaf.path)));
+            let files = self.check_leaves(open, name, table, &stored, report).await;
             for file in &files {
                 let path = format!("{root}{}", file.path);
                 report.files += 1;
@@ -134,10 +129,15 @@ impl Engine {
         open: &OpenDatabase,
         name: &str,
         table: &Table,
+        stored: &HashMap<String, u64>,
         report: &mut CheckReport,
     ) -> Vec<Arc<DataFile>> {
         let mut files = table.files.clone();
         for leaf in &table.leaves {
+            let path = format!("{}{}", open.root(), leaf.path);
+            if stored.get(&path) != Some(&leaf.size) {
+                report.problems.push(format!("{path}: table '{name}' needs it with {} bytes", leaf.size));
+            }
             let lists = std::slice::from_ref(leaf);
             match self.inner.leaves.load_all(&self.inner.store, open.root(), lists).await {
                 Ok(listed) => files.extend(listed),

@@ -125,8 +125,7 @@ impl Engine {
     }
 
     /// Old catalogs, and what dropped databases left. Objects deleted.
-    pub(super) async fn collect_catalog(&self) -> Result<usize> {
-        let catalog = self.newest_catalog().await?;
+    pub(super) async fn collect_catalog(&self, catalog: &Manifest<CatalogState>) -> Result<usize> {
         let mut deleted = 0;
         if self.inner.catalog_collected.load(Ordering::Relaxed) < catalog.version
             && let Some(horizon) = self.horizon::<CatalogState>(self.inner.catalog.root()).await?

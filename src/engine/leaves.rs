@@ -10,8 +10,10 @@ use super::{
     databases::{Committed, OpenDatabase},
 };
 use crate::database::{
-    Edit, Leaf, PackJob, Packed, Rules, Table, decode_leaf, encode_leaf, is_worth_unpacking, pack_jobs, unpack_jobs,
+    DatabaseState, Edit, Leaf, PackJob, Packed, Rules, Table, decode_leaf, encode_leaf, is_worth_unpacking, pack_jobs,
+    unpack_jobs,
 };
+use crate::ledger::Manifest;
 use crate::model::{DataFile, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
 use crate::table;
@@ -87,7 +89,7 @@ impl Engine {
     /// Moves descriptions of files out of the manifest until it is small enough.
     pub(super) async fn pack_open(&self, open: &OpenDatabase, rules: Rules) -> Result<()> {
         loop {
-            let manifest = open.ledger.load(&self.inner.store).await?.manifest;
+            let manifest = open.ledger.current(&self.inner.store).await?;
             let jobs = if manifest.state.dropped { Vec::new() } else { pack_jobs(&manifest.state, rules) };
             if jobs.is_empty() {
                 return Ok(());
@@ -127,16 +129,20 @@ impl Engine {
     }
 
     /// Takes the lists back into the manifest whose files have to be worked on.
-    pub(super) async fn unpack_open(&self, open: &OpenDatabase, rules: Rules) -> Result<()> {
+    pub(super) async fn unpack_open(
+        &self,
+        open: &OpenDatabase,
+        manifest: &Manifest<DatabaseState>,
+        rules: Rules,
+    ) -> Result<()> {
         let store = &self.inner.store;
-        let manifest = open.ledger.load(store).await?.manifest;
         if manifest.state.dropped {
             return Ok(());
         }
         for job in unpack_jobs(&manifest.state, rules) {
             let files = match self.inner.leaves.load_all(store, open.root(), &job.leaves).await {
                 Ok(files) => files,
-                Err(error) if self.is_void(open, &manifest, &error).await? => return Ok(()),
+                Err(error) if self.is_void(open, manifest, &error).await? => return Ok(()),
                 Err(error) => return Err(error),
             };
             if !is_worth_unpacking(&manifest.state, &job, &files, rules) {

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{Engine, databases::OpenDatabase};
+use crate::catalog::CatalogState;
 use crate::database::merge_jobs;
+use crate::ledger::Manifest;
 use crate::model::{Error, Result};
 use std::sync::Arc;
 
@@ -52,24 +54,24 @@ impl Engine {
     /// Does the duties for every database of the store until nothing is left to do.
     pub async fn maintain(&self, duties: Duties) -> Result<Report> {
         let mut report = Report::default();
-        for open in self.all_databases().await? {
+        let catalog = self.newest_catalog().await?;
+        for open in self.all_databases(&catalog) {
             self.maintain_open(&open, duties, true, &mut report).await?;
             report.databases += 1;
         }
         if duties.collect {
-            report.collected += self.collect_catalog().await?;
+            report.collected += self.collect_catalog(&catalog).await?;
         }
         Ok(report)
     }
 
-    /// Every database that the catalog names.
-    pub(super) async fn all_databases(&self) -> Result<Vec<Arc<OpenDatabase>>> {
-        let catalog = self.newest_catalog().await?;
+    /// Every database that a catalog names.
+    pub(super) fn all_databases(&self, catalog: &Manifest<CatalogState>) -> Vec<Arc<OpenDatabase>> {
         let mut databases = Vec::new();
         for tenant in catalog.state.tenants.values() {
             databases.extend(tenant.databases.values().map(|id| self.open_database(tenant.id, *id)));
         }
-        Ok(databases)
+        databases
     }
 
     /// `thorough`: merge all that can be merged, not only what pays off by itself.
@@ -102,10 +104,12 @@ impl Engine {
     /// ends.
     async fn merge_open(&self, open: &OpenDatabase, thorough: bool) -> Result<usize> {
         let rules = self.rules(thorough);
-        self.unpack_open(open, rules).await?;
+        // One look at the store to begin with; from then on every commit, won or lost, shows the newest.
+        let manifest = open.ledger.load(&self.inner.store).await?.manifest;
+        self.unpack_open(open, &manifest, rules).await?;
         let mut merges = 0;
         loop {
-            let manifest = open.ledger.load(&self.inner.store).await?.manifest;
+            let manifest = open.ledger.current(&self.inner.store).await?;
             let mut jobs = if manifest.state.dropped { Vec::new() } else { merge_jobs(&manifest.state, rules) };
             // Processes that merge at the same time begin at different jobs, to do less work twice.
             let begin = self.inner.clock.random() % (jobs.len() as u64).max(1);

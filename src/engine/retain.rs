@@ -5,7 +5,7 @@ use super::{
     Engine,
     databases::{Committed, OpenDatabase},
 };
-use crate::database::{Edit, expired_files};
+use crate::database::{Edit, Expired, expired_files};
 use crate::model::Result;
 
 impl Engine {
@@ -16,13 +16,7 @@ impl Engine {
         if tables.is_empty() {
             return Ok(0);
         }
-        let listed = |leaf: &String| {
-            let leaves = manifest.state.tables.values().flat_map(|table| &table.leaves);
-            leaves.filter(|known| known.path == *leaf).map(|known| known.files).sum::<usize>()
-        };
-        let count =
-            |expired: &crate::database::Expired| expired.files.len() + expired.leaves.iter().map(listed).sum::<usize>();
-        let dropped = tables.iter().map(count).sum();
+        let dropped = tables.iter().map(Expired::count).sum();
         let committed = open.commit(&self.inner.store, self.limits(), &Edit::Expire { tables }).await?;
         Ok(if matches!(committed, Committed::Done(_)) { dropped } else { 0 })
     }

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ids::ColumnId, order::OrderRange, sum::Sum};
 
+/// Bytes of a row group at most, encoded: what a reader of a whole file holds.
+pub const ROW_GROUP_BYTES: usize = 16 << 20;
+
 /// One immutable Parquet object: rows of one table and one partition, sorted by (tags, time), no
 /// two with the same tags and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ pub mod time;
 
 pub use batch::{PointBatch, PointColumn};
 pub use error::{Code, Error, Result};
-pub use file::{DataFile, KeyBound, KeyRange, TagRange};
+pub use file::{DataFile, KeyBound, KeyRange, ROW_GROUP_BYTES, TagRange};
 pub use ids::{ColumnId, DatabaseId, TableId, TenantId, UserId};
 pub use options::DatabaseOptions;
 pub use order::{OrderKey, OrderRange};

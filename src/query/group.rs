@@ -10,17 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::{
-    array::{AsArray, RecordBatch, UInt32Array},
+    array::{RecordBatch, UInt32Array},
     compute::take_record_batch,
-    datatypes::{
-        DataType, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-        TimestampSecondType,
-    },
 };
 
 use crate::{
     engine::TailPart,
     model::{DataFile, Error, KeyBound, OrderKey, Result},
+    table,
 };
 
 /// A span of time, ticks, both ends included.
@@ -36,7 +33,7 @@ const MOST_WINDOWS: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// A file, perhaps within some times only, both ends included.
-    File(Arc<DataFile>, Option<(i64, i64)>),
+    File(Arc<DataFile>, Option<Times>),
     Tail {
         order: OrderKey,
         batch: RecordBatch,
@@ -122,7 +119,7 @@ pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailPart>, time: usize)
 
 impl Groups {
     /// Merges what meets within each window, and leaves the rest of the files alone.
-    fn merge_within(&mut self, windows: &[(i64, i64)], files: &[Arc<DataFile>], mut pieces: Vec<Piece>) {
+    fn merge_within(&mut self, windows: &[Times], files: &[Arc<DataFile>], mut pieces: Vec<Piece>) {
         for window in windows {
             let meets = |file: &&Arc<DataFile>| file.min_time <= window.1 && window.0 <= file.max_time;
             let met = files.iter().filter(meets).map(|file| Source::File(file.clone(), Some(*window)));
@@ -134,8 +131,8 @@ impl Groups {
             self.overlapping.push(sources);
         }
         for file in files {
-            let meets = |window: &&(i64, i64)| file.min_time <= window.1 && window.0 <= file.max_time;
-            let without: Vec<(i64, i64)> = windows.iter().filter(meets).copied().collect();
+            let meets = |window: &&Times| file.min_time <= window.1 && window.0 <= file.max_time;
+            let without: Vec<Times> = windows.iter().filter(meets).copied().collect();
             if without.is_empty() {
                 self.files.push(file.clone());
             } else if without.iter().all(|window| window.0 > file.min_time || file.max_time > window.1) {
@@ -207,8 +204,8 @@ impl Groups {
 }
 
 /// The times at which more than one of the inputs of a cluster may have rows: apart, in order.
-fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<(i64, i64)> {
-    let mut found: Vec<(i64, i64)> = pieces.iter().map(|piece| (piece.min, piece.max)).collect();
+fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<Times> {
+    let mut found: Vec<Times> = pieces.iter().map(|piece| (piece.min, piece.max)).collect();
     // Files come by their first time.
     let mut end: Option<i64> = None;
     for file in &cluster.files {
@@ -218,7 +215,7 @@ fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<(i64, i64)> {
         end = end.max(Some(file.max_time));
     }
     found.sort_unstable();
-    let mut windows: Vec<(i64, i64)> = Vec::new();
+    let mut windows: Vec<Times> = Vec::new();
     for (min, max) in found {
         match windows.last_mut() {
             Some(last) if min <= last.1 => last.1 = last.1.max(max),
@@ -230,8 +227,8 @@ fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<(i64, i64)> {
 
 /// Whether so few times are to be merged that reading files twice, in part, is less work than merging
 /// all of them.
-fn is_brief(windows: &[(i64, i64)], cluster: &Cluster) -> bool {
-    let length = |(min, max): (i64, i64)| i128::from(max) - i128::from(min) + 1;
+fn is_brief(windows: &[Times], cluster: &Cluster) -> bool {
+    let length = |(min, max): Times| i128::from(max) - i128::from(min) + 1;
     let merged: i128 = windows.iter().map(|window| length(*window)).sum();
     merged * MERGED_SHARE <= length((cluster.min, cluster.max)) && windows.len() <= MOST_WINDOWS
 }
@@ -269,7 +266,7 @@ fn cut(part: TailPart, clusters: &[Cluster], time: usize, segments: &mut BTreeMa
         segments.entry(first).or_default().push(Piece { order, min: min_time, max: max_time, batch });
         return Ok(());
     }
-    let ticks = ticks(&batch, time)?;
+    let ticks = table::ticks(&batch, time)?;
     let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (row, tick) in ticks.iter().enumerate() {
         let row = u32::try_from(row).map_err(|_| Error::internal("a tail batch has more than 2^32 rows"))?;
@@ -282,17 +279,4 @@ fn cut(part: TailPart, clusters: &[Cluster], time: usize, segments: &mut BTreeMa
         segments.entry(number).or_default().push(Piece { order, min, max, batch });
     }
     Ok(())
-}
-
-/// The ticks of the time column, whatever its unit.
-fn ticks(batch: &RecordBatch, time: usize) -> Result<&[i64]> {
-    let column = batch.column(time);
-    match column.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => Ok(column.as_primitive::<TimestampSecondType>().values()),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(column.as_primitive::<TimestampMillisecondType>().values()),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Ok(column.as_primitive::<TimestampMicrosecondType>().values()),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => Ok(column.as_primitive::<TimestampNanosecondType>().values()),
-        DataType::Int64 => Ok(column.as_primitive::<Int64Type>().values()),
-        other => Err(Error::internal(format!("the time column of a tail part has type {other}"))),
-    }
 }

@@ -28,7 +28,7 @@ use crate::{
     table::{Footers, ObjectReader},
 };
 
-use super::{prune, sandbox, threads::RemoteReader};
+use super::{group::Times, prune, sandbox, threads::RemoteReader};
 
 /// What every scan of one table's files shares.
 #[derive(Debug, Clone)]
@@ -86,24 +86,24 @@ impl Files {
     }
 
     /// Whether a row's time lies between two moments, both included.
-    pub(super) fn within(&self, (first, last): (i64, i64)) -> Result<Arc<dyn PhysicalExpr>> {
-        let time = physical_expr::expressions::col(TIME_COLUMN, &self.query_schema)?;
-        let moment = |ticks| Arc::new(Literal::new(prune::timestamp(self.precision, Some(ticks))));
-        let from = Arc::new(BinaryExpr::new(time.clone(), Operator::GtEq, moment(first)));
-        let to = Arc::new(BinaryExpr::new(time, Operator::LtEq, moment(last)));
-        Ok(Arc::new(BinaryExpr::new(from, Operator::And, to)))
+    pub(super) fn within(&self, (first, last): Times) -> Result<Arc<dyn PhysicalExpr>> {
+        self.both(Operator::And, (Operator::GtEq, first), (Operator::LtEq, last))
     }
 
     /// Whether a row's time lies within none of some windows.
-    pub(super) fn outside(&self, windows: &[(i64, i64)]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    pub(super) fn outside(&self, windows: &[Times]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let outside = |(first, last): &Times| self.both(Operator::Or, (Operator::Lt, *first), (Operator::Gt, *last));
+        Ok(conjunction_opt(windows.iter().map(outside).collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Two comparisons of a row's time, each an operator and a moment in ticks, put together.
+    fn both(&self, operator: Operator, left: (Operator, i64), right: (Operator, i64)) -> Result<Arc<dyn PhysicalExpr>> {
         let time = physical_expr::expressions::col(TIME_COLUMN, &self.query_schema)?;
-        let moment = |ticks| Arc::new(Literal::new(prune::timestamp(self.precision, Some(ticks))));
-        let outside = |window: &(i64, i64)| -> Arc<dyn PhysicalExpr> {
-            let before = Arc::new(BinaryExpr::new(time.clone(), Operator::Lt, moment(window.0)));
-            let after = Arc::new(BinaryExpr::new(time.clone(), Operator::Gt, moment(window.1)));
-            Arc::new(BinaryExpr::new(before, Operator::Or, after))
+        let compared = |(operator, ticks): (Operator, i64)| {
+            let moment = Arc::new(Literal::new(prune::timestamp(self.precision, Some(ticks))));
+            Arc::new(BinaryExpr::new(time.clone(), operator, moment))
         };
-        Ok(conjunction_opt(windows.iter().map(outside)))
+        Ok(Arc::new(BinaryExpr::new(compared(left), operator, compared(right))))
     }
 
     /// A scan of groups of files, one partition a group.

@@ -124,10 +124,10 @@ fn physical(table: &SnapshotTable, state: &dyn Session, expr: Expr) -> Result<Ar
 /// The lists of files that may name one with rows of the answer.
 pub(super) fn lists(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Leaf>> {
     let leaves = &table.table.leaves;
-    let Some(keys) = key_predicate(table, state, filters, too_old(table).as_ref())?.filter(|_| !leaves.is_empty())
-    else {
-        return Ok(leaves.clone());
-    };
+    if leaves.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(keys) = key_predicate(table, state, filters, too_old(table).as_ref())? else { return Ok(leaves.clone()) };
     let times = |leaf: &Leaf| Known::Times { min: leaf.min_time, max: leaf.max_time, rows: leaf.rows };
     let known: Vec<Known<'_>> = leaves.iter().map(times).collect();
     let kept = prune::may_match(&keys, &table.table.schema, &table.schema, table.table.precision, &known)?;

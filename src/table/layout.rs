@@ -21,20 +21,17 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use crate::model::{Column, ColumnKind, Error, FieldType, Precision, Result, TableSchema};
+use crate::model::{Column, ColumnKind, Error, FieldType, Precision, ROW_GROUP_BYTES, Result, TableSchema};
 
 /// Values of a column that are looked at to choose its encoding.
 const SAMPLED_VALUES: usize = 16_384;
-
-/// Bytes of a row group at most, encoded.
-pub const ROW_GROUP_BYTES: usize = 16 << 20;
 
 /// The sizes that tests make small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     /// Rows of a row group: fewer cost a request each, in every query.
     pub row_group_rows: usize,
-    /// Bytes of a row group at most, encoded: a reader of a whole file holds one.
+    /// Bytes of a row group at most, encoded.
     pub row_group_bytes: usize,
     /// Rows of a page, the smallest unit a query reads and skips.
     pub page_rows: usize,

@@ -1,17 +1,24 @@
 //! What is past the retention of its database.
 
-use crate::database::{DatabaseState, Table};
+use crate::database::{DatabaseState, Leaf, Table};
 use crate::model::TableId;
 
 /// Seconds that files are kept beyond the retention: clocks differ.
 const SPARE: i64 = 3_600;
 
-/// Data files and leaves of a table to be forgotten, by path.
+/// Data files (by path) and leaves of a table to be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     pub table: TableId,
     pub files: Vec<String>,
-    pub leaves: Vec<String>,
+    pub leaves: Vec<Leaf>,
+}
+
+impl Expired {
+    /// How many data files are forgotten, those in leaves included.
+    pub fn count(&self) -> usize {
+        self.files.len() + self.leaves.iter().map(|leaf| leaf.files).sum::<usize>()
+    }
 }
 
 /// Rows before this time (ticks) may be forgotten: they are older than the retention plus an hour.
@@ -28,8 +35,8 @@ pub fn expired_files(state: &DatabaseState, now: i64) -> Vec<Expired> {
     let expired = |table: &Table| Expired {
         table: table.id,
         files: table.files.iter().filter(|file| file.max_time < horizon).map(|file| file.path.clone()).collect(),
-        leaves: table.leaves.iter().filter(|leaf| leaf.max_time < horizon).map(|leaf| leaf.path.clone()).collect(),
+        leaves: table.leaves.iter().filter(|leaf| leaf.max_time < horizon).cloned().collect(),
     };
     let tables = state.tables.values().map(|table| expired(table));
-    tables.filter(|expired| !expired.files.is_empty() || !expired.leaves.is_empty()).collect()
+    tables.filter(|expired| expired.count() > 0).collect()
 }

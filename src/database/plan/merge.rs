@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{Rest, Rules};
 use crate::database::{DatabaseState, Table};
-use crate::model::{DataFile, OrderRange, TableId};
+use crate::model::{DataFile, OrderRange, ROW_GROUP_BYTES, TableId};
 
 /// Files of one partition to be merged, oldest first.
 #[derive(Debug, Clone)]
@@ -37,9 +37,6 @@ const FAN_IN: usize = 16;
 
 /// What the readers of a merge may hold together, bytes; each holds a row group at most.
 const MEMORY_BYTES: u64 = 128 << 20;
-
-/// What one reader holds at most, bytes.
-const ROW_GROUP_BYTES: u64 = 16 << 20;
 
 /// Files of a level that are worth merging.
 const LEAST: usize = 8;
@@ -119,7 +116,7 @@ fn overlaps(window: &Files<'_>) -> bool {
 fn fitting_runs(runs: &[&Files<'_>]) -> usize {
     let mut held = 0;
     let fits = |run: &&&Files<'_>| {
-        held += run.iter().map(|file| file.size.min(ROW_GROUP_BYTES)).max().unwrap_or(0);
+        held += run.iter().map(|file| held_by(file)).max().unwrap_or(0);
         held <= MEMORY_BYTES
     };
     runs.iter().take(FAN_IN).take_while(fits).count().max(2).min(runs.len())
@@ -155,11 +152,16 @@ fn bytes(run: &Files<'_>) -> u64 {
     run.iter().map(|file| file.size).sum()
 }
 
+/// Bytes that the reader of a file holds at most.
+fn held_by(file: &DataFile) -> u64 {
+    file.size.min(ROW_GROUP_BYTES as u64)
+}
+
 /// How many files from the first on one merge takes: two at least, if there are.
 fn fitting(run: &Files<'_>) -> usize {
     let mut held = 0;
     let fits = |file: &&&Arc<DataFile>| {
-        held += file.size.min(ROW_GROUP_BYTES);
+        held += held_by(file);
         held <= MEMORY_BYTES
     };
     run.iter().take(FAN_IN).take_while(fits).count().max(2).min(run.len())

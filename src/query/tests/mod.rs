@@ -1,6 +1,7 @@
 //! SQL on an engine in memory.
 
 mod hostile;
+mod made;
 mod scan;
 mod statements;
 
