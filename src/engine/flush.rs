@@ -253,7 +253,8 @@ fn partitions(
 ) -> Result<BTreeMap<String, Vec<(OrderKey, RecordBatch)>>> {
     let arrangement = Arrangement::new(&table.schema, precision);
     let time = Key::of(&table.schema).time;
-    let batches = parts.iter().map(|(order, part)| Ok((*order, arrangement.of(part)?))).collect::<Result<Vec<_>>>()?;
+    let batches =
+        parts.iter().map(|(order, part)| Ok((*order, arrangement.of(&part.batch)?))).collect::<Result<Vec<_>>>()?;
     let span = table::choose_span(batches.iter().map(|(_, batch)| batch), time, precision)?;
     let mut by_partition: BTreeMap<String, Vec<(OrderKey, RecordBatch)>> = BTreeMap::new();
     for (order, batch) in batches {

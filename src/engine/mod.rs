@@ -52,7 +52,7 @@ pub use check::CheckReport;
 pub use databases::Database;
 pub use leaves::Leaves;
 pub use maintain::{Duties, Report};
-pub use snapshot::{Snapshot, TableSnapshot, TailPart};
+pub use snapshot::{Arrangement, Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
 
 use databases::OpenDatabase;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -49,15 +50,25 @@ pub struct TableSnapshot {
     pub tail: Vec<TailPart>,
 }
 
-/// A segment's rows of one table: in the table's query schema, sorted, without duplicates.
+/// A segment's rows of one table.
 #[derive(Debug, Clone)]
 pub struct TailPart {
     pub order: OrderKey,
-    pub min_time: i64,
-    pub max_time: i64,
-    pub batch: RecordBatch,
-    /// What it was taken from, row by row, where that is known.
-    pub segment: Option<Arc<Segment>>,
+    segment: Arc<Segment>,
+    /// Which of the segment's tables.
+    position: usize,
+}
+
+impl TailPart {
+    /// `None` if the segment has no rows of the table.
+    pub fn new(order: OrderKey, segment: Arc<Segment>, table: TableId) -> Option<TailPart> {
+        let position = segment.tables.iter().position(|part| part.table == table)?;
+        Some(TailPart { order, segment, position })
+    }
+
+    pub fn rows(&self) -> &SegmentTable {
+        &self.segment.tables[self.position]
+    }
 }
 
 impl Snapshot {
@@ -71,23 +82,12 @@ impl Snapshot {
     }
 
     /// A table and its tail; the tail is complete only for tables named when it was taken.
-    pub fn table(&self, name: &str) -> Result<Option<TableSnapshot>> {
-        let Some(table) = self.manifest.state.tables.get(name) else { return Ok(None) };
+    pub fn table(&self, name: &str) -> Option<TableSnapshot> {
+        let table = self.manifest.state.tables.get(name)?;
         let options = &self.manifest.state.options;
-        let arrangement = Arrangement::new(&table.schema, options.precision);
-        let mut tail = Vec::new();
-        for (segment_name, segment) in &self.segments {
-            if let Some(part) = segment.table(table.id) {
-                tail.push(TailPart {
-                    order: segment_name.order,
-                    min_time: part.min_time,
-                    max_time: part.max_time,
-                    batch: arrangement.of(part)?,
-                    segment: Some(segment.clone()),
-                });
-            }
-        }
-        Ok(Some(TableSnapshot {
+        let part = |(name, segment): &(SegmentName, Arc<Segment>)| TailPart::new(name.order, segment.clone(), table.id);
+        let tail = self.segments.iter().filter_map(part).collect();
+        Some(TableSnapshot {
             root: self.root.clone(),
             id: table.id,
             name: name.to_owned(),
@@ -97,39 +97,58 @@ impl Snapshot {
             files: table.files.clone(),
             leaves: table.leaves.clone(),
             tail,
-        }))
+        })
     }
 }
 
-/// The columns of a table, as they are to be found in segments.
-pub(super) struct Arrangement {
+impl TableSnapshot {
+    /// Brings rows of the tail into the columns at these positions of the table.
+    pub fn arrangement(&self, positions: &[usize]) -> Result<Arrangement> {
+        Arrangement::of_columns(&self.schema, self.precision, positions)
+    }
+}
+
+/// Columns of a table, as they are to be found in segments.
+#[derive(Debug, Clone)]
+pub struct Arrangement {
     /// Names of the columns in segments.
     names: Vec<String>,
+    /// As queries have them.
     schema: SchemaRef,
 }
 
 impl Arrangement {
+    /// All columns of a table.
     pub(super) fn new(schema: &TableSchema, precision: Precision) -> Self {
         let names = schema.columns.iter().map(|column| column.id.to_string()).collect();
         Arrangement { names, schema: schema.query_schema(precision) }
     }
 
-    /// A segment's rows with the columns of the table, those they lack null.
-    pub(super) fn of(&self, part: &SegmentTable) -> Result<RecordBatch> {
-        let rows = part.batch.num_rows();
-        let fields = part.batch.schema_ref().fields();
+    fn of_columns(schema: &TableSchema, precision: Precision, positions: &[usize]) -> Result<Self> {
+        let names = positions.iter().map(|position| schema.columns[*position].id.to_string()).collect();
+        Ok(Arrangement { names, schema: Arc::new(schema.query_schema(precision).project(positions)?) })
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// A segment's rows in these columns and in the types of queries; what the rows lack is null.
+    pub fn of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let fields = rows.schema_ref().fields();
         let columns = self.names.iter().zip(self.schema.fields()).enumerate().map(|(position, (name, field))| {
             // Mostly a segment has all columns, in the order of the table.
-            if fields.get(position).is_some_and(|field| field.name() == name) {
-                return part.batch.column(position).clone();
-            }
-            match part.batch.column_by_name(name) {
-                Some(values) => values.clone(),
-                None => new_null_array(field.data_type(), rows),
+            let here = fields.get(position).is_some_and(|field| field.name() == name).then_some(position);
+            let here = here.or_else(|| fields.iter().position(|field| field.name() == name));
+            match here.map(|position| rows.column(position)) {
+                Some(values) if values.data_type() == field.data_type() => Ok(values.clone()),
+                Some(values) => cast(values, field.data_type()),
+                None => Ok(new_null_array(field.data_type(), rows.num_rows())),
             }
         });
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options)?)
+        let columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 }
 

@@ -207,8 +207,8 @@ fn dismiss_gone(manifest: &Manifest<DatabaseState>, group: &mut Vec<Request>) {
 async fn encode(requests: Vec<Vec<TableRows>>) -> Result<(bytes::Bytes, Segment)> {
     let rows: usize = requests.iter().flatten().map(|rows| rows.batch.num_rows()).sum();
     let work = move || {
-        let (logged, segment) = wal::build(&requests)?;
-        let bytes = wal::encode(&logged, &segment.tables)?;
+        let segment = wal::build(&requests)?;
+        let bytes = wal::encode(&segment.tables)?;
         Ok((bytes, segment))
     };
     if rows <= INLINE_ROWS {

@@ -15,9 +15,8 @@ use arrow::{
 };
 
 use crate::{
-    engine::TailPart,
     model::{DataFile, Error, KeyBound, OrderKey, Result},
-    table,
+    table, wal,
 };
 
 /// A span of time, ticks, both ends included.
@@ -34,10 +33,8 @@ const MOST_WINDOWS: usize = 32;
 pub(super) enum Source {
     /// A file, perhaps within some times only, both ends included.
     File(Arc<DataFile>, Option<Times>),
-    Tail {
-        order: OrderKey,
-        batch: RecordBatch,
-    },
+    /// Rows as they are logged.
+    Tail { order: OrderKey, batch: RecordBatch },
 }
 
 impl Source {
@@ -68,18 +65,18 @@ pub(super) struct Groups {
     pub files: Vec<Arc<DataFile>>,
     /// Files to be read but for the rows of some times, which are merged.
     pub partial: Vec<(Arc<DataFile>, Vec<Times>)>,
-    /// Tail batches that overlap nothing.
+    /// Tail batches that overlap nothing, as they are logged.
     pub tails: Vec<RecordBatch>,
     /// What has to be merged; in each, the oldest first.
     pub overlapping: Vec<Vec<Source>>,
 }
 
-/// A part of a tail part, and the times it spans.
-struct Piece {
-    order: OrderKey,
-    min: i64,
-    max: i64,
-    batch: RecordBatch,
+/// Rows of a tail part, as they are logged, and times that span them.
+pub(super) struct Piece {
+    pub order: OrderKey,
+    pub min: i64,
+    pub max: i64,
+    pub batch: RecordBatch,
 }
 
 /// Files that overlap, in a chain.
@@ -89,13 +86,13 @@ struct Cluster {
     files: Vec<Arc<DataFile>>,
 }
 
-/// Sorts a table's inputs. `time` is the position of the time column in the batches.
-pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailPart>, time: usize) -> Result<Groups> {
+/// Sorts a table's inputs.
+pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<Piece>) -> Result<Groups> {
     let clusters = clusters(files);
     // Segments of the time line: 2k lies before cluster k, 2k + 1 is cluster k.
     let mut segments: BTreeMap<usize, Vec<Piece>> = BTreeMap::new();
-    for part in tail {
-        cut(part, &clusters, time, &mut segments)?;
+    for piece in tail {
+        cut(piece, &clusters, &mut segments)?;
     }
     let mut groups = Groups::default();
     for (number, cluster) in clusters.into_iter().enumerate() {
@@ -259,13 +256,14 @@ fn segment(time: i64, clusters: &[Cluster]) -> usize {
     2 * after + usize::from(inside)
 }
 
-fn cut(part: TailPart, clusters: &[Cluster], time: usize, segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
-    let TailPart { order, min_time, max_time, batch, .. } = part;
-    let (first, last) = (segment(min_time, clusters), segment(max_time, clusters));
+fn cut(piece: Piece, clusters: &[Cluster], segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
+    let (first, last) = (segment(piece.min, clusters), segment(piece.max, clusters));
     if first == last {
-        segments.entry(first).or_default().push(Piece { order, min: min_time, max: max_time, batch });
+        segments.entry(first).or_default().push(piece);
         return Ok(());
     }
+    let Piece { order, batch, .. } = piece;
+    let time = wal::key_of(batch.schema_ref())?.time;
     let ticks = table::ticks(&batch, time)?;
     let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for (row, tick) in ticks.iter().enumerate() {

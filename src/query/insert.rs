@@ -20,7 +20,7 @@ pub(super) async fn insert(request: &Request, insert: Insert) -> Result<Output> 
     let name = request.database_name(&insert.table)?;
     let database = request.engine().database(request.session.tenant, name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;
-    let Some(table) = snapshot.table(&insert.table.table)? else {
+    let Some(table) = snapshot.table(&insert.table.table) else {
         return Err(request.table_not_found(name, &insert.table.table));
     };
     let targets = targets(&table.schema, insert.columns.as_deref())?;

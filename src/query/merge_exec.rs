@@ -10,12 +10,12 @@ use datafusion::{
     arrow::{
         array::{AsArray, RecordBatch},
         compute::filter_record_batch,
-        datatypes::{Schema, SchemaRef},
+        datatypes::SchemaRef,
     },
     common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
     datasource::source::DataSourceExec,
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
-    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, conjunction_opt},
+    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, conjunction_opt, utils::reassign_expr_columns},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
@@ -30,6 +30,7 @@ use futures::{
 };
 
 use crate::{
+    engine::{Arrangement, TableSnapshot},
     merge::{self, Key},
     model::{ColumnId, ColumnKind, Error, TableSchema},
 };
@@ -47,7 +48,6 @@ const VALUE_BYTES: usize = 16;
 #[derive(Debug, Clone)]
 pub(super) struct Merging {
     pub files: Files,
-    pub schema: TableSchema,
     /// Positions in the table's schema.
     pub projection: Vec<usize>,
     /// On tags and time alone.
@@ -63,7 +63,9 @@ pub(super) struct MergeExec {
     merging: Merging,
     /// What the merge reads: the projection and the key, in the table's order.
     read: Vec<usize>,
-    read_schema: SchemaRef,
+    arrangement: Arrangement,
+    /// The predicate on keys, for what the merge reads.
+    read_keys: Option<Arc<dyn PhysicalExpr>>,
     /// The projection, as positions in `read`.
     output: Vec<usize>,
     key: Key,
@@ -73,9 +75,8 @@ pub(super) struct MergeExec {
 }
 
 impl MergeExec {
-    /// `table` has all columns of the table.
-    pub(super) fn new(groups: Vec<Vec<Vec<Source>>>, merging: Merging, table: SchemaRef) -> Result<MergeExec> {
-        let columns = &merging.schema.columns;
+    pub(super) fn new(groups: Vec<Vec<Vec<Source>>>, merging: Merging, table: &TableSnapshot) -> Result<MergeExec> {
+        let columns = &table.schema.columns;
         let needed = |position: usize| {
             merging.projection.contains(&position) || !matches!(columns[position].kind, ColumnKind::Field(_))
         };
@@ -87,7 +88,10 @@ impl MergeExec {
         let Some(output) = merging.projection.iter().map(place).collect::<Option<Vec<usize>>>() else {
             return internal_err!("a merge does not read what it puts out");
         };
-        let schema: SchemaRef = Arc::new(table.project(&merging.projection)?);
+        let arrangement = table.arrangement(&read).map_err(external)?;
+        let schema: SchemaRef = Arc::new(arrangement.schema().project(&output)?);
+        let of_read = |keys| reassign_expr_columns(keys, arrangement.schema());
+        let read_keys = merging.keys.clone().map(of_read).transpose()?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(groups.len()),
@@ -96,7 +100,8 @@ impl MergeExec {
         );
         Ok(MergeExec {
             groups: Arc::new(groups),
-            read_schema: Arc::new(Schema::clone(&table).project(&read)?),
+            arrangement,
+            read_keys,
             merging,
             read,
             output,
@@ -128,8 +133,14 @@ impl MergeExec {
             group.iter().filter(|source| source.is_file()).map(|file| file.rows().min(batch_rows as u64)).sum();
         memory.try_grow(usize::try_from(rows).unwrap_or(usize::MAX).saturating_mul(self.read.len() * VALUE_BYTES))?;
         let sources: Vec<_> = group.iter().map(|source| self.open(source, context)).collect::<Result<_>>()?;
-        let merged =
-            merge::merge(sources, self.read_schema.clone(), self.key.clone(), self.ids.clone(), batch_rows, None);
+        let merged = merge::merge(
+            sources,
+            self.arrangement.schema().clone(),
+            self.key.clone(),
+            self.ids.clone(),
+            batch_rows,
+            None,
+        );
         Ok(merged
             .inspect(move |_| {
                 let _held_until_the_end = &memory;
@@ -157,14 +168,14 @@ impl MergeExec {
                 Ok(rows.map_err(|error| from_datafusion(&error)).boxed())
             }
             Source::Tail { batch, .. } => {
-                let batch = match &self.merging.keys {
-                    None => batch.clone(),
+                let batch = self.arrangement.of(batch).map_err(external)?;
+                let batch = match &self.read_keys {
+                    None => batch,
                     Some(keys) => {
-                        let passes = keys.evaluate(batch)?.into_array(batch.num_rows())?;
-                        filter_record_batch(batch, passes.as_boolean())?
+                        let passes = keys.evaluate(&batch)?.into_array(batch.num_rows())?;
+                        filter_record_batch(&batch, passes.as_boolean())?
                     }
                 };
-                let batch = batch.project(&self.read)?;
                 Ok(stream::iter([Ok::<_, Error>(batch)]).boxed())
             }
         }

@@ -28,6 +28,7 @@ mod scan;
 mod series;
 mod show;
 mod statement;
+mod tail_exec;
 #[cfg(test)]
 mod tests;
 mod threads;

@@ -118,7 +118,7 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
         let snapshot = request.engine().snapshot(&database, &tables, &request.meter).await?;
         let schema = MemorySchemaProvider::new();
         for table in tables {
-            let Some(found) = snapshot.table(&table)? else {
+            let Some(found) = snapshot.table(&table) else {
                 return Err(request.table_not_found(&name, &table));
             };
             let provider = SnapshotTable::new(request.engine(), &request.meter, found);

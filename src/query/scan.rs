@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    catalog::{Session, memory::MemorySourceConfig},
+    catalog::Session,
     common::{DFSchema, Result},
     datasource::source::DataSourceExec,
     logical_expr::{Expr, col, lit, utils::conjunction},
@@ -32,6 +32,7 @@ use super::{
     provider::SnapshotTable,
     prune::{self, Known},
     series,
+    tail_exec::TailExec,
 };
 
 /// How many files there were, and how many of them need not be read.
@@ -78,8 +79,8 @@ pub(super) fn plan(
         together: together(table, filters, &read),
         ..Wanted::default()
     };
-    let tail = series::narrow(table, state, filters, tail)?;
-    let groups = group(files, tail, time).map_err(external)?;
+    let tail = series::narrow(table, state, filters, &tail)?;
+    let groups = group(files, tail).map_err(external)?;
     let plan = union(table, state, groups, wanted, keys, pruned)?;
     match age {
         None => Ok(plan),
@@ -98,7 +99,7 @@ fn too_old(table: &SnapshotTable) -> Option<Expr> {
 }
 
 fn holds_old_rows(table: &SnapshotTable, files: &[Arc<DataFile>], tail: &[TailPart]) -> bool {
-    let times = files.iter().map(|file| file.min_time).chain(tail.iter().map(|part| part.min_time));
+    let times = files.iter().map(|file| file.min_time).chain(tail.iter().map(|part| part.rows().min_time));
     times.min().zip(table.oldest).is_some_and(|(first, oldest)| first < oldest)
 }
 
@@ -143,8 +144,10 @@ fn survivors(
 ) -> Result<(Vec<Arc<DataFile>>, Vec<TailPart>)> {
     let snapshot = &table.table;
     let Some(keys) = keys else { return Ok((files, snapshot.tail.clone())) };
-    let times =
-        |part: &TailPart| Known::Times { min: part.min_time, max: part.max_time, rows: part.batch.num_rows() as u64 };
+    let times = |part: &TailPart| {
+        let rows = part.rows();
+        Known::Times { min: rows.min_time, max: rows.max_time, rows: rows.batch.num_rows() as u64 }
+    };
     let known: Vec<Known<'_>> =
         files.iter().map(|file| Known::File(file)).chain(snapshot.tail.iter().map(times)).collect();
     let kept = prune::may_match(&keys, &snapshot.schema, &table.schema, snapshot.precision, &known)?;
@@ -205,20 +208,14 @@ fn union(
     }
     if !groups.tails.is_empty() {
         let split = balanced(groups.tails, partitions, |batch| batch.num_rows() as u64);
-        let memory = MemorySourceConfig::try_new(&split, table.schema.clone(), Some(projection.clone()))?;
-        inputs.push(DataSourceExec::from_data_source(memory.with_limit(wanted.limit).with_show_sizes(false)));
+        let arrangement = table.table.arrangement(&projection).map_err(external)?;
+        inputs.push(Arc::new(TailExec::new(split, arrangement, wanted.limit)));
     }
     if !groups.overlapping.is_empty() {
         let size = |group: &Vec<Source>| group.iter().map(Source::rows).sum();
         let split = balanced(groups.overlapping, partitions, size);
-        let merging = Merging {
-            files,
-            schema: table.table.schema.clone(),
-            projection: projection.clone(),
-            keys,
-            limit: wanted.limit,
-        };
-        let merge = MergeExec::new(split, merging, table.schema.clone())?;
+        let merging = Merging { files, projection: projection.clone(), keys, limit: wanted.limit };
+        let merge = MergeExec::new(split, merging, &table.table)?;
         report.take().into_iter().for_each(|pruned| pruned.report(merge.metrics_set()));
         inputs.push(Arc::new(merge));
     }

@@ -51,7 +51,7 @@ pub(super) async fn describe_table(request: &Request, table: &TableName) -> Resu
     let name = request.database_name(table)?;
     let database = request.database(name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;
-    let Some(found) = snapshot.table(&table.table)? else {
+    let Some(found) = snapshot.table(&table.table) else {
         return Err(request.table_not_found(name, &table.table));
     };
     let columns = &found.schema.columns;

@@ -14,7 +14,7 @@ use arrow::ipc::{CompressionType, reader::StreamReader, writer::IpcWriteOptions,
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Segment, SegmentTable, TableRows, describe};
+use super::rows::{Segment, SegmentTable, describe};
 use crate::model::{Error, Result, Sum, TableId};
 
 const MAGIC: &[u8; 8] = b"SILTWAL1";
@@ -36,18 +36,18 @@ struct Entry {
     sum: Sum,
 }
 
-/// The bytes of a segment; `parts` describe `logged`, table by table.
-pub fn encode(logged: &[TableRows], parts: &[SegmentTable]) -> Result<Bytes> {
+/// The bytes of a segment.
+pub fn encode(parts: &[SegmentTable]) -> Result<Bytes> {
     let mut bytes = MAGIC.to_vec();
-    let mut tables = Vec::with_capacity(logged.len());
-    for (rows, part) in logged.iter().zip(parts) {
+    let mut tables = Vec::with_capacity(parts.len());
+    for part in parts {
         let offset = bytes.len();
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
-        let mut writer = StreamWriter::try_new_with_options(bytes, rows.batch.schema_ref(), options)?;
-        writer.write(&rows.batch)?;
+        let mut writer = StreamWriter::try_new_with_options(bytes, part.batch.schema_ref(), options)?;
+        writer.write(&part.batch)?;
         bytes = writer.into_inner()?;
         tables.push(Entry {
-            table: rows.table,
+            table: part.table,
             offset,
             length: bytes.len() - offset,
             crc: crc32c::crc32c(&bytes[offset..]),
@@ -78,7 +78,7 @@ pub fn decode(key: &str, bytes: &[u8]) -> Result<Segment> {
             return Err(Error::corrupt(key, format!("the checksum of table {} does not match", entry.table)));
         }
         let batch = read_batch(body).map_err(|error| Error::corrupt(key, error))?;
-        let part = describe(entry.table, &batch, entry.sum).map_err(|error| Error::corrupt(key, error))?;
+        let part = describe(entry.table, batch, entry.sum).map_err(|error| Error::corrupt(key, error))?;
         if (part.min_time, part.max_time, part.batch.num_rows() as u64)
             != (entry.min_time, entry.max_time, entry.sum.rows)
         {

@@ -32,7 +32,8 @@ pub struct SegmentTable {
     pub min_time: i64,
     pub max_time: i64,
     pub sum: Sum,
-    /// Sorted, without duplicates; tags and strings as `Utf8View`.
+    /// Sorted, without duplicates, in the types of [`TableRows`]: a tag's values are there once, which
+    /// is a third of what they take as queries want them.
     pub batch: RecordBatch,
     series: OnceLock<Series>,
 }
@@ -121,14 +122,12 @@ pub fn key_of(schema: &Schema) -> Result<Key> {
     Ok(Key { tags, time })
 }
 
-/// Makes one segment's rows of many requests', later requests winning field by field. The first
-/// part keeps the types it is logged in, the second has those that queries use.
-pub fn build(requests: &[Vec<TableRows>]) -> Result<(Vec<TableRows>, Segment)> {
+/// Makes one segment's rows of many requests', later requests winning field by field.
+pub fn build(requests: &[Vec<TableRows>]) -> Result<Segment> {
     let mut by_table: BTreeMap<TableId, Vec<&RecordBatch>> = BTreeMap::new();
     for rows in requests.iter().flatten().filter(|rows| rows.batch.num_rows() > 0) {
         by_table.entry(rows.table).or_default().push(&rows.batch);
     }
-    let mut logged = Vec::with_capacity(by_table.len());
     let mut tables = Vec::with_capacity(by_table.len());
     for (table, batches) in by_table {
         let joined = join(&batches)?;
@@ -136,10 +135,9 @@ pub fn build(requests: &[Vec<TableRows>]) -> Result<(Vec<TableRows>, Segment)> {
         let ids = column_ids(joined.schema_ref())?;
         let (batch, _) = merge::sort_points(&joined, &key, &ids)?;
         let sum = merge::sum(&batch, &key, &ids)?;
-        tables.push(describe(table, &batch, sum)?);
-        logged.push(TableRows { table, batch });
+        tables.push(describe(table, batch, sum)?);
     }
-    Ok((logged, Segment { tables, size: 0 }))
+    Ok(Segment { tables, size: 0 })
 }
 
 /// One batch of many with differing columns, in their order.
@@ -169,9 +167,8 @@ fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?)
 }
 
-/// A table's part as queries want it.
-pub(super) fn describe(table: TableId, logged: &RecordBatch, sum: Sum) -> Result<SegmentTable> {
-    let batch = with_query_types(logged)?;
+/// A table's part with what queries ask of it.
+pub(super) fn describe(table: TableId, batch: RecordBatch, sum: Sum) -> Result<SegmentTable> {
     let key = key_of(batch.schema_ref())?;
     let (min_time, max_time) = time_range(&batch, key.time)?;
     Ok(SegmentTable { table, min_time, max_time, sum, batch, series: OnceLock::new() })
@@ -195,19 +192,4 @@ fn ticks(batch: &RecordBatch, time: usize) -> Result<arrow::array::Int64Array> {
         return Err(Error::internal(format!("time is {} instead of a timestamp", column.data_type())));
     }
     Ok(cast(column, &DataType::Int64)?.as_primitive::<arrow::datatypes::Int64Type>().clone())
-}
-
-fn with_query_types(batch: &RecordBatch) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut columns = Vec::with_capacity(batch.num_columns());
-    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if matches!(field.data_type(), DataType::Dictionary(..) | DataType::Utf8) {
-            fields.push(Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)));
-            columns.push(cast(column, &DataType::Utf8View)?);
-        } else {
-            fields.push(field.clone());
-            columns.push(column.clone());
-        }
-    }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

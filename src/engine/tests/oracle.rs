@@ -73,7 +73,7 @@ pub async fn public(engine: &Engine) -> Database {
 /// All rows of a table as a query sees them, merged from files and tail.
 pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<Rows> {
     let snapshot = engine.snapshot(database, &[name.to_owned()], &Arc::new(Meter::default())).await?;
-    match snapshot.table(name)? {
+    match snapshot.table(name) {
         Some(table) => rows_of(engine, &table).await,
         None => Ok(Rows::new()),
     }
@@ -97,8 +97,10 @@ pub async fn batches_of(engine: &Engine, store: &Store, table: &TableSnapshot) -
         let rows = table::read_file(store, engine.footers(), &table.root, file, &table.schema, table.precision);
         sources.push((file.order.first, rows));
     }
+    let all: Vec<usize> = (0..table.schema.columns.len()).collect();
+    let arrangement = table.arrangement(&all)?;
     for part in &table.tail {
-        sources.push((part.order, stream::iter([Ok(part.batch.clone())]).boxed()));
+        sources.push((part.order, stream::iter([arrangement.of(&part.rows().batch)]).boxed()));
     }
     sources.sort_by_key(|(order, _)| *order);
     let merged = merge::merge(

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use arrow::{
     array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampNanosecondArray},
+    compute::cast,
+    datatypes::{Field, Schema},
     util::display::array_value_to_string,
 };
 use datafusion::{
@@ -30,6 +32,7 @@ use crate::{
     query::{Session, context::Context, provider::SnapshotTable},
     store::{Meter, Store},
     table::{Footers, Target, write_files},
+    wal::{self, TableRows},
 };
 
 pub const ROOT: &str = "t/1/d/1/";
@@ -97,6 +100,16 @@ pub fn sorted(points: &[Point]) -> RecordBatch {
     merge::sort_points(&batch, &Key::of(&schema), &ids).unwrap().0
 }
 
+/// Rows as a segment has them.
+fn logged(batch: &RecordBatch) -> RecordBatch {
+    let schema = schema();
+    let field = |column: &Column| wal::field_for(column.id, column.kind, Precision::Nanosecond);
+    let fields: Vec<Field> = schema.columns.iter().map(field).collect();
+    let columns = batch.columns().iter().zip(&fields);
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()).unwrap()).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
 pub fn order(segment: usize) -> OrderKey {
     OrderKey { epoch: segment as u64 + 1, clock: 0, writer: 0 }
 }
@@ -155,16 +168,12 @@ impl Made {
         }
     }
 
-    pub fn tail(&mut self, points: &[Point], segment: usize) {
+    pub fn tail(&mut self, points: &[Point], segment_number: usize) {
         self.remember(points);
-        let times = points.iter().map(|point| point.time);
-        self.tail.push(TailPart {
-            order: order(segment),
-            min_time: times.clone().min().unwrap(),
-            max_time: times.max().unwrap(),
-            batch: sorted(points),
-            segment: None,
-        });
+        let table = TableId(1);
+        let rows = TableRows { table, batch: logged(&sorted(points)) };
+        let segment = Arc::new(wal::build(&[vec![rows]]).unwrap());
+        self.tail.extend(TailPart::new(order(segment_number), segment, table));
     }
 
     pub fn context(&self, partitions: usize) -> (SessionContext, Arc<Meter>) {

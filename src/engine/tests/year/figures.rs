@@ -61,7 +61,7 @@ impl Holdings {
         let root = paths::database_root(database.tenant, database.id);
         let mut holdings = Holdings::default();
         for name in snapshot.table_names() {
-            let Some(table) = snapshot.table(&name)? else { continue };
+            let Some(table) = snapshot.table(&name) else { continue };
             let files = engine.files(&table).await?;
             holdings.named.extend(files.iter().map(|file| format!("{root}{}", file.path)));
             holdings.tables.push(TableHoldings {
