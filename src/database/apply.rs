@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{DatabaseState, Edit, Refusal, define, files, invariants};
-use crate::model::{Code, ColumnKind, Error, TableId, limits::Limits, names::check_name};
+use crate::model::{Code, Column, ColumnKind, Error, TableId, limits::Limits, names::check_name};
 use crate::store::paths::SegmentName;
 
 pub(super) type Outcome = Result<DatabaseState, Refusal>;
@@ -93,7 +93,8 @@ fn create_table(state: &DatabaseState, name: &str, columns: &[(String, ColumnKin
                 format!("Semantic error: column {column} already exists in table {name}"),
             );
         }
-        define::add_column(&mut table, name, column, *kind, limits).map_err(Refusal::Invalid)?;
+        let column = Column { id: define::next_id(&mut table), name: column.clone(), kind: *kind };
+        define::add_column(&mut table, name, column, limits).map_err(Refusal::Invalid)?;
     }
     let mut next = state.clone();
     next.next_table += 1;

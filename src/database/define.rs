@@ -66,7 +66,9 @@ pub fn resolve<'a>(
 
 /// Adds what is missing of `wanted` to the table, or makes the table; `None` when all is there.
 ///
-/// New columns come in CnosDB's order: tags by name, then fields by name, after those there are.
+/// New columns come in CnosDB's order: tags by name, then fields by name, after those there are. Their ids,
+/// by which rows are sorted, count in the order in which they are wanted: what a line names first is mostly
+/// what a query asks for.
 pub(super) fn define(
     state: &DatabaseState,
     table_id: TableId,
@@ -87,20 +89,20 @@ pub(super) fn define(
         Some(table) => table.as_ref().clone(),
         None => new_table(table_id),
     };
-    let mut missing: Vec<&(String, ColumnKind)> = Vec::new();
+    let mut missing: Vec<(ColumnId, &str, ColumnKind)> = Vec::new();
     for wish in &wanted.columns {
         match table.schema.column(&wish.0) {
             Some(column) if column.kind == wish.1 => {}
             Some(column) => return Err(conflict(&wanted.table, &wish.0, wish.1, column.kind)),
-            None => missing.push(wish),
+            None => missing.push((next_id(&mut table), &wish.0, wish.1)),
         }
     }
     if missing.is_empty() && existing.is_some() {
         return Ok(None);
     }
-    missing.sort_by(|left, right| (left.1 != ColumnKind::Tag, &left.0).cmp(&(right.1 != ColumnKind::Tag, &right.0)));
-    for (name, kind) in missing {
-        add_column(&mut table, &wanted.table, name, *kind, limits)?;
+    missing.sort_by_key(|(_, name, kind)| (*kind != ColumnKind::Tag, *name));
+    for (id, name, kind) in missing {
+        add_column(&mut table, &wanted.table, Column { id, name: name.to_owned(), kind }, limits)?;
     }
     Ok(Some(table))
 }
@@ -118,14 +120,16 @@ pub(super) fn new_table(id: TableId) -> Table {
     }
 }
 
+/// An id that no column of the table has had.
+pub(super) fn next_id(table: &mut Table) -> ColumnId {
+    let id = ColumnId(table.next_column);
+    table.next_column += 1;
+    id
+}
+
 /// Appends one column that is not there yet.
-pub(super) fn add_column(
-    table: &mut Table,
-    table_name: &str,
-    name: &str,
-    kind: ColumnKind,
-    limits: &Limits,
-) -> Result<()> {
+pub(super) fn add_column(table: &mut Table, table_name: &str, column: Column, limits: &Limits) -> Result<()> {
+    let name = column.name.as_str();
     check_column_name(table_name, name)?;
     if table.schema.columns.len() >= limits.columns_per_table {
         return Err(Error::new(
@@ -139,8 +143,7 @@ pub(super) fn add_column(
             format!("Semantic error: column {TIME_COLUMN} already exists in table {table_name}"),
         ));
     }
-    table.schema.columns.push(Column { id: ColumnId(table.next_column), name: name.to_owned(), kind });
-    table.next_column += 1;
+    table.schema.columns.push(column);
     Ok(())
 }
 

@@ -67,17 +67,17 @@ fn flush(state: &DatabaseState, consumed: &[SegmentName], file: DataFile) -> Edi
 }
 
 #[test]
-fn columns_get_ids_in_cnosdbs_order_and_keep_them() {
+fn columns_stand_in_cnosdbs_order_and_have_ids_in_the_order_written() {
     let state = step(&database(), 2, &define("t", &[("z", DOUBLE), ("b", ColumnKind::Tag), ("a", ColumnKind::Tag)]));
     let state = state.unwrap();
     let names = |state: &DatabaseState| {
         let columns = &state.tables["t"].schema.columns;
         columns.iter().map(|column| format!("{}{}", column.name, column.id)).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(names(&state), "time0 a1 b2 z3");
+    assert_eq!(names(&state), "time0 a3 b2 z1");
     let state =
         step(&state, 3, &define("t", &[("c", ColumnKind::Tag), ("a", ColumnKind::Tag), ("y", DOUBLE)])).unwrap();
-    assert_eq!(names(&state), "time0 a1 b2 z3 c4 y5");
+    assert_eq!(names(&state), "time0 a3 b2 z1 c4 y5");
     assert!(matches!(step(&state, 4, &define("t", &[("y", DOUBLE)])), Err(Refusal::Nothing)));
 }
 

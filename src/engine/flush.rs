@@ -19,7 +19,7 @@ use crate::merge::{self, Key};
 use crate::model::{DataFile, Error, OrderKey, OrderRange, Precision, Result, Sum};
 use crate::store::{Store, paths::SegmentName};
 use crate::table::{self, Target};
-use crate::wal::{Segment, SegmentTable};
+use crate::wal::{self, Segment, SegmentTable};
 
 /// Segment bytes that one commit settles: bounds the memory of a flush.
 const JOB_BYTES: u64 = 8 << 20;
@@ -27,6 +27,10 @@ const JOB_BYTES: u64 = 8 << 20;
 const FETCHES: usize = 8;
 /// Rows of a batch on its way into a data file.
 pub(super) const BATCH_ROWS: usize = 8_192;
+/// Rows of all sources of a merge to have in memory at once, about.
+const MERGED_ROWS: usize = 16 * BATCH_ROWS;
+/// Fewer rows of a source at once cost more than they spare.
+const LEAST_ROWS: usize = 512;
 /// How often in a row a flush starts over when other commits get in its way.
 const ATTEMPTS: usize = 16;
 
@@ -175,9 +179,11 @@ impl Engine {
         let precision = manifest.state.options.precision;
         let mut files = Vec::new();
         let mut dropped = Sum::default();
-        for (partition, sources) in partitions(table, precision, &parts)? {
+        let arrangement = Arrangement::new(&table.schema, precision);
+        for (partition, sources) in partitions(precision, &parts)? {
             let job = FileJob { name, table, partition, base: manifest.version, order: order_of(&sources), precision };
-            let streams = sources.into_iter().map(|(_, batch)| stream::iter([Ok(batch)]).boxed()).collect();
+            let piece = piece_rows(sources.len());
+            let streams = sources.into_iter().map(|(_, rows)| arranged(rows, arrangement.clone(), piece)).collect();
             let (written, replaced) = self.write_merged(open, job, streams).await?;
             files.extend(written);
             dropped = dropped.plus(replaced);
@@ -245,22 +251,32 @@ fn order_of(sources: &[(OrderKey, RecordBatch)]) -> OrderRange {
     OrderRange { first, last }
 }
 
-/// The rows of each partition, oldest segment first.
+/// The rows of each partition as they are logged, oldest segment first.
 fn partitions(
-    table: &Table,
     precision: Precision,
     parts: &[(OrderKey, &SegmentTable)],
 ) -> Result<BTreeMap<String, Vec<(OrderKey, RecordBatch)>>> {
-    let arrangement = Arrangement::new(&table.schema, precision);
-    let time = Key::of(&table.schema).time;
-    let batches =
-        parts.iter().map(|(order, part)| Ok((*order, arrangement.of(&part.batch)?))).collect::<Result<Vec<_>>>()?;
-    let span = table::choose_span(batches.iter().map(|(_, batch)| batch), time, precision)?;
+    let place = |part: &SegmentTable| Ok::<_, Error>(wal::key_of(part.batch.schema_ref())?.time);
+    let times = parts.iter().map(|(_, part)| table::ticks(&part.batch, place(part)?)).collect::<Result<Vec<_>>>()?;
+    let span = table::choose_span(times, precision);
     let mut by_partition: BTreeMap<String, Vec<(OrderKey, RecordBatch)>> = BTreeMap::new();
-    for (order, batch) in batches {
-        for (partition, rows) in table::split_by_partition(&batch, time, precision, span)? {
-            by_partition.entry(partition).or_default().push((order, rows));
+    for (order, part) in parts {
+        for (partition, rows) in table::split_by_partition(&part.batch, place(part)?, precision, span)? {
+            by_partition.entry(partition).or_default().push((*order, rows));
         }
     }
     Ok(by_partition)
+}
+
+/// A segment's rows, brought into the table's columns piece by piece: as queries want them they take
+/// three times the memory.
+fn arranged(rows: RecordBatch, arrangement: Arrangement, piece: usize) -> Rows {
+    let starts = (0..rows.num_rows()).step_by(piece);
+    let pieces = starts.map(move |start| arrangement.of(&rows.slice(start, piece.min(rows.num_rows() - start))));
+    stream::iter(pieces).boxed()
+}
+
+/// Rows of each of so many sources to have in memory at once.
+fn piece_rows(sources: usize) -> usize {
+    (MERGED_ROWS / sources.max(1)).clamp(LEAST_ROWS, BATCH_ROWS)
 }

@@ -31,17 +31,13 @@ pub fn partition_of(ticks: i64, precision: Precision, span: Span) -> String {
 }
 
 /// The finest span with which the rows touch at most [`MAXIMUM_PARTITIONS`] partitions, so that a
-/// back-fill of scattered points does not become a file a day. `time` is the time column's position.
-pub fn choose_span<'a>(
-    batches: impl IntoIterator<Item = &'a RecordBatch>,
-    time: usize,
-    precision: Precision,
-) -> Result<Span> {
+/// back-fill of scattered points does not become a file a day. `times` are ticks, batch by batch.
+pub fn choose_span<'a>(times: impl IntoIterator<Item = &'a [i64]>, precision: Precision) -> Span {
     let mut span = Span::Day;
     let mut touched: BTreeSet<i64> = BTreeSet::new();
     let mut last_day = None;
-    for batch in batches {
-        for ticks in ticks(batch, time)? {
+    for ticks in times {
+        for ticks in ticks {
             let day = ticks.div_euclid(precision.ticks_per_day());
             if last_day.replace(day) == Some(day) {
                 continue;
@@ -52,7 +48,7 @@ pub fn choose_span<'a>(
             }
         }
     }
-    Ok(span)
+    span
 }
 
 /// Cuts a batch into one for each partition it touches, the earliest first. Rows keep their order;
@@ -165,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_span_is_the_finest_that_touches_few_partitions() {
-        let choose = |days: Vec<i64>| choose_span([&batch(days)], 0, Precision::Millisecond).unwrap();
+        let choose = |days: Vec<i64>| choose_span([ticks(&batch(days), 0).unwrap()], Precision::Millisecond);
         assert_eq!(choose(vec![]), Span::Day);
         assert_eq!(choose((0..64).map(|day| day * 1_000).collect()), Span::Day);
         assert_eq!(choose((0..65).collect()), Span::Month);

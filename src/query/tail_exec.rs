@@ -1,0 +1,178 @@
+//! The leaf of a plan that reads tail parts which overlap nothing: brings them into the columns and types
+//! of the query, and many small ones into few batches.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{array::RecordBatch, compute::BatchCoalescer},
+    common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        execution_plan::{Boundedness, EmissionType},
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
+        statistics::StatisticsArgs,
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{StreamExt, stream};
+
+use crate::engine::Arrangement;
+
+use super::errors::external;
+
+/// Batches with more rows than this share of a full one are passed on instead of copied.
+const COPIED_SHARE: usize = 8;
+
+/// Reads tail parts.
+#[derive(Debug, Clone)]
+pub(super) struct TailExec {
+    /// Rows as they are logged, by partition.
+    parts: Arc<Vec<Vec<RecordBatch>>>,
+    arrangement: Arrangement,
+    limit: Option<usize>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl TailExec {
+    pub(super) fn new(parts: Vec<Vec<RecordBatch>>, arrangement: Arrangement, limit: Option<usize>) -> TailExec {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(arrangement.schema().clone()),
+            Partitioning::UnknownPartitioning(parts.len()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        TailExec {
+            parts: Arc::new(parts),
+            arrangement,
+            limit,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    fn rows(&self, partition: Option<usize>) -> usize {
+        let of = |parts: &Vec<RecordBatch>| parts.iter().map(RecordBatch::num_rows).sum::<usize>();
+        match partition {
+            Some(partition) => self.parts.get(partition).map_or(0, of),
+            None => self.parts.iter().map(of).sum(),
+        }
+    }
+}
+
+/// One partition being read.
+struct Reading {
+    parts: Arc<Vec<Vec<RecordBatch>>>,
+    partition: usize,
+    next: usize,
+    arrangement: Arrangement,
+    gathered: BatchCoalescer,
+    left: usize,
+    ended: bool,
+}
+
+impl Reading {
+    fn step(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.gathered.next_completed_batch() {
+                return Ok(Some(batch));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match self.parts[self.partition].get(self.next).filter(|_| self.left > 0) {
+                Some(rows) => {
+                    self.next += 1;
+                    let rows = rows.slice(0, rows.num_rows().min(self.left));
+                    self.left -= rows.num_rows();
+                    self.gathered.push_batch(self.arrangement.of(&rows).map_err(external)?)?;
+                }
+                None => {
+                    self.ended = true;
+                    self.gathered.finish_buffered_batch()?;
+                }
+            }
+        }
+    }
+}
+
+impl DisplayAs for TailExec {
+    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: usize = self.parts.iter().map(Vec::len).sum();
+        write!(formatter, "TailExec: tail_parts={parts}")?;
+        match self.limit {
+            Some(limit) => write!(formatter, ", limit={limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for TailExec {
+    fn name(&self) -> &'static str {
+        "TailExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition >= self.parts.len() {
+            return internal_err!("a tail has no partition {partition}");
+        }
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let batch_rows = context.session_config().batch_size();
+        let gathered = BatchCoalescer::new(self.schema(), batch_rows)
+            .with_biggest_coalesce_batch_size(Some(batch_rows / COPIED_SHARE));
+        let reading = Reading {
+            parts: self.parts.clone(),
+            partition,
+            next: 0,
+            arrangement: self.arrangement.clone(),
+            gathered,
+            left: self.limit.unwrap_or(usize::MAX),
+            ended: false,
+        };
+        let rows =
+            stream::try_unfold(reading, |mut reading| async move { Ok(reading.step()?.map(|batch| (batch, reading))) })
+                .inspect(move |batch| {
+                    if let Ok(batch) = batch {
+                        baseline.record_output(batch.num_rows());
+                    }
+                });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    /// Nothing is there twice, so that a count is known without reading.
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let rows = self.rows(args.partition());
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = match self.limit {
+            Some(limit) => Certainty::Inexact(rows.min(limit)),
+            None => Certainty::Exact(rows),
+        };
+        Ok(Arc::new(statistics))
+    }
+}
