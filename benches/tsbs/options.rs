@@ -37,7 +37,7 @@ pub struct Options {
     /// Take answers as an Arrow stream instead of CSV.
     #[arg(long)]
     pub arrow: bool,
-    /// Numbers of one-day files to plan over (default: 100,1000,10000, or small ones).
+    /// Numbers of one-day files to plan over (default: 100 to 100000, or small ones).
     #[arg(long, value_delimiter = ',')]
     pub files: Vec<usize>,
     /// Numbers of tables of a database (default: 10,100,1000, or small ones).
@@ -84,7 +84,7 @@ impl Options {
     pub fn file_counts(&self) -> Vec<usize> {
         match self.scale {
             _ if !self.files.is_empty() => self.files.clone(),
-            Scale::Full => vec![100, 1_000, 10_000],
+            Scale::Full => vec![100, 1_000, 10_000, 100_000],
             Scale::Small => vec![50, 200],
         }
     }

@@ -15,6 +15,10 @@ use crate::report::{Result, Timings, progress, since};
 use crate::workload::NANOSECONDS;
 
 const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
+/// Puts lists of files that rest into leaves, as a server does beside.
+const PACK: Duties = Duties { merge: true, ..Duties::NONE };
+/// Flushes between two of these.
+const PACK_EVERY: usize = 20;
 const DAY: i64 = 86_400 * NANOSECONDS;
 /// 1990-01-01, in days since 1970.
 const FIRST_DAY: i64 = 7_305;
@@ -105,10 +109,12 @@ pub async fn build(many: Many, count: usize, folder: &Path) -> Result<FlushCost>
     for (flush, begin) in (0..count).step_by(step).enumerate() {
         write(&engine, &database, &many.lines(begin..count.min(begin + step))).await?;
         engine.maintain(FLUSH).await?;
-        if flush % 20 == 19 {
+        if flush % PACK_EVERY == PACK_EVERY - 1 {
+            engine.maintain(PACK).await?;
             progress(format!("  {} of {count}", begin + step));
         }
     }
+    engine.maintain(PACK).await?;
     let building = since(begun);
     let mut meter = CpuMeter::new(std::process::id())?;
     let mut runs = Vec::new();

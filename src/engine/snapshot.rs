@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Database, Engine, databases::OpenDatabase};
@@ -131,6 +131,11 @@ impl Arrangement {
 
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// What each column is called in segments, and what it is to be.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &FieldRef)> {
+        self.names.iter().map(String::as_str).zip(self.schema.fields())
     }
 
     /// A segment's rows in these columns and in the types of queries; what the rows lack is null.

@@ -19,7 +19,10 @@ use datafusion::{
 
 use crate::model::{Result, limits::Limits};
 
-use super::{Session, errors::from_datafusion, functions, sandbox::ClosedRegistry, time, yield_exec::YieldInJoins};
+use super::{
+    Session, ends::EndsOfGroups, errors::from_datafusion, functions, sandbox::ClosedRegistry, time,
+    yield_exec::YieldInJoins,
+};
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
 /// they wait more than they compute.
@@ -67,6 +70,7 @@ impl Context {
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
+            .with_optimizer_rule(Arc::new(EndsOfGroups))
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .build();
         Ok(Context { prepared })

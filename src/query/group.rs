@@ -6,18 +6,11 @@
 //! parts meet for a short time only, as those do that follow each other, they are merged within these
 //! times and read as they are outside of them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use arrow::{
-    array::{RecordBatch, UInt32Array},
-    compute::take_record_batch,
-};
+use crate::model::{DataFile, Error, KeyBound, OrderKey, Result};
 
-use crate::{
-    model::{DataFile, Error, KeyBound, OrderKey, Result},
-    table, wal,
-};
+use super::tail::TailRows;
 
 /// A span of time, ticks, both ends included.
 pub(super) type Times = (i64, i64);
@@ -33,8 +26,7 @@ const MOST_WINDOWS: usize = 32;
 pub(super) enum Source {
     /// A file, perhaps within some times only, both ends included.
     File(Arc<DataFile>, Option<Times>),
-    /// Rows as they are logged.
-    Tail { order: OrderKey, batch: RecordBatch },
+    Tail(TailRows),
 }
 
 impl Source {
@@ -42,7 +34,7 @@ impl Source {
     fn order(&self) -> OrderKey {
         match self {
             Source::File(file, _) => file.order.first,
-            Source::Tail { order, .. } => *order,
+            Source::Tail(rows) => rows.part.order,
         }
     }
 
@@ -53,7 +45,7 @@ impl Source {
     pub(super) fn rows(&self) -> u64 {
         match self {
             Source::File(file, _) => file.rows,
-            Source::Tail { batch, .. } => batch.num_rows() as u64,
+            Source::Tail(rows) => rows.count() as u64,
         }
     }
 }
@@ -65,18 +57,17 @@ pub(super) struct Groups {
     pub files: Vec<Arc<DataFile>>,
     /// Files to be read but for the rows of some times, which are merged.
     pub partial: Vec<(Arc<DataFile>, Vec<Times>)>,
-    /// Tail batches that overlap nothing, as they are logged.
-    pub tails: Vec<RecordBatch>,
+    /// Rows of the tail that overlap nothing.
+    pub tails: Vec<TailRows>,
     /// What has to be merged; in each, the oldest first.
     pub overlapping: Vec<Vec<Source>>,
 }
 
-/// Rows of a tail part, as they are logged, and times that span them.
-pub(super) struct Piece {
-    pub order: OrderKey,
-    pub min: i64,
-    pub max: i64,
-    pub batch: RecordBatch,
+/// Rows of a tail part, and times that span them.
+struct Piece {
+    min: i64,
+    max: i64,
+    rows: TailRows,
 }
 
 /// Files that overlap, in a chain.
@@ -87,12 +78,12 @@ struct Cluster {
 }
 
 /// Sorts a table's inputs.
-pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<Piece>) -> Result<Groups> {
+pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailRows>) -> Result<Groups> {
     let clusters = clusters(files);
     // Segments of the time line: 2k lies before cluster k, 2k + 1 is cluster k.
     let mut segments: BTreeMap<usize, Vec<Piece>> = BTreeMap::new();
-    for piece in tail {
-        cut(piece, &clusters, &mut segments)?;
+    for rows in tail {
+        cut(rows, &clusters, &mut segments)?;
     }
     let mut groups = Groups::default();
     for (number, cluster) in clusters.into_iter().enumerate() {
@@ -123,7 +114,7 @@ impl Groups {
             let mut sources: Vec<Source> = met.collect();
             let (inside, outside): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.min <= window.1);
             pieces = outside;
-            sources.extend(inside.into_iter().map(|piece| Source::Tail { order: piece.order, batch: piece.batch }));
+            sources.extend(inside.into_iter().map(|piece| Source::Tail(piece.rows)));
             sources.sort_by_key(Source::order);
             self.overlapping.push(sources);
         }
@@ -140,7 +131,7 @@ impl Groups {
 
     fn overlap(&mut self, files: Vec<Arc<DataFile>>, pieces: Vec<Piece>) {
         let mut sources: Vec<Source> = files.into_iter().map(|file| Source::File(file, None)).collect();
-        sources.extend(pieces.into_iter().map(|piece| Source::Tail { order: piece.order, batch: piece.batch }));
+        sources.extend(pieces.into_iter().map(|piece| Source::Tail(piece.rows)));
         sources.sort_by_key(Source::order);
         self.overlapping.push(sources);
     }
@@ -193,7 +184,7 @@ impl Groups {
 
     fn close(&mut self, pieces: Vec<Piece>) {
         match <[_; 1]>::try_from(pieces) {
-            Ok([piece]) => self.tails.push(piece.batch),
+            Ok([piece]) => self.tails.push(piece.rows),
             Err(pieces) if pieces.is_empty() => {}
             Err(pieces) => self.overlap(Vec::new(), pieces),
         }
@@ -256,25 +247,29 @@ fn segment(time: i64, clusters: &[Cluster]) -> usize {
     2 * after + usize::from(inside)
 }
 
-fn cut(piece: Piece, clusters: &[Cluster], segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
-    let (first, last) = (segment(piece.min, clusters), segment(piece.max, clusters));
+fn cut(rows: TailRows, clusters: &[Cluster], segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
+    let (min, max) = (rows.part.rows().min_time, rows.part.rows().max_time);
+    let (first, last) = (segment(min, clusters), segment(max, clusters));
     if first == last {
-        segments.entry(first).or_default().push(piece);
+        segments.entry(first).or_default().push(Piece { min, max, rows });
         return Ok(());
     }
-    let Piece { order, batch, .. } = piece;
-    let time = wal::key_of(batch.schema_ref())?.time;
-    let ticks = table::ticks(&batch, time)?;
-    let mut rows: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    for (row, tick) in ticks.iter().enumerate() {
-        let row = u32::try_from(row).map_err(|_| Error::internal("a tail batch has more than 2^32 rows"))?;
-        rows.entry(segment(*tick, clusters)).or_default().push(row);
+    let times = rows.times()?;
+    let mut places: BTreeMap<usize, (i64, i64, Vec<Range<usize>>)> = BTreeMap::new();
+    for row in rows.positions() {
+        let Some(time) = times.get(row).copied() else {
+            return Err(Error::internal("a row of the tail has no time"));
+        };
+        let (min, max, runs) = places.entry(segment(time, clusters)).or_insert((time, time, Vec::new()));
+        (*min, *max) = ((*min).min(time), (*max).max(time));
+        match runs.last_mut() {
+            Some(run) if run.end == row => run.end += 1,
+            _ => runs.push(row..row + 1),
+        }
     }
-    for (number, rows) in rows {
-        let times = rows.iter().filter_map(|row| ticks.get(*row as usize));
-        let (min, max) = times.fold((i64::MAX, i64::MIN), |(min, max), time| (min.min(*time), max.max(*time)));
-        let batch = take_record_batch(&batch, &UInt32Array::from(rows))?;
-        segments.entry(number).or_default().push(Piece { order, min, max, batch });
+    for (number, (min, max, runs)) in places {
+        let rows = TailRows::some(rows.part.clone(), runs);
+        segments.entry(number).or_default().push(Piece { min, max, rows });
     }
     Ok(())
 }

@@ -167,8 +167,8 @@ impl MergeExec {
                 let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
                 Ok(rows.map_err(|error| from_datafusion(&error)).boxed())
             }
-            Source::Tail { batch, .. } => {
-                let batch = self.arrangement.of(batch).map_err(external)?;
+            Source::Tail(rows) => {
+                let batch = rows.arranged(&self.arrangement).map_err(external)?;
                 let batch = match &self.read_keys {
                     None => batch,
                     Some(keys) => {

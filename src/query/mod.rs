@@ -12,6 +12,8 @@
 
 mod context;
 mod define;
+mod ends;
+mod ends_exec;
 mod errors;
 mod functions;
 mod group;
@@ -28,6 +30,7 @@ mod scan;
 mod series;
 mod show;
 mod statement;
+mod tail;
 mod tail_exec;
 #[cfg(test)]
 mod tests;

@@ -14,25 +14,27 @@ use tokio::runtime::Handle;
 
 use crate::{
     engine::{Engine, Leaves, TableSnapshot},
-    model::{DataFile, Error},
+    model::{ColumnKind, DataFile, Error},
     store::{Meter, Store},
     table::Footers,
 };
 
-use super::{errors::external, scan};
+use super::{ends::Ends, errors::external, scan};
 
 /// One table at one moment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SnapshotTable {
     pub(super) store: Store,
     pub(super) footers: Arc<Footers>,
     leaves: Leaves,
-    pub(super) table: TableSnapshot,
+    pub(super) table: Arc<TableSnapshot>,
     pub(super) schema: SchemaRef,
     /// Rows before this time are too old to be seen.
     pub(super) oldest: Option<i64>,
     /// Where requests to the store are made.
     pub(super) runtime: Handle,
+    /// Set if of each group one row is wanted only.
+    pub(super) ends: Option<Ends>,
 }
 
 impl SnapshotTable {
@@ -56,7 +58,29 @@ impl SnapshotTable {
             table.precision.from_nanoseconds(now.saturating_sub(ttl))
         });
         let schema = table.schema.query_schema(table.precision);
-        SnapshotTable { store, footers, leaves, table, schema, oldest, runtime: Handle::current() }
+        let (table, runtime) = (Arc::new(table), Handle::current());
+        SnapshotTable { store, footers, leaves, table, schema, oldest, runtime, ends: None }
+    }
+
+    /// The same table for a query that wants one row of each group only.
+    pub(super) fn wanting(&self, ends: Ends) -> SnapshotTable {
+        SnapshotTable { ends: Some(ends), ..self.clone() }
+    }
+
+    /// Whether an expression says the same of all rows of a series.
+    pub(super) fn on_tags(&self, expression: &Expr) -> bool {
+        self.speaks_of(expression, |kind| kind == ColumnKind::Tag)
+    }
+
+    /// Whether an expression speaks of nothing but tags and time.
+    pub(super) fn on_keys(&self, expression: &Expr) -> bool {
+        self.speaks_of(expression, |kind| !matches!(kind, ColumnKind::Field(_)))
+    }
+
+    fn speaks_of(&self, expression: &Expr, kinds: impl Fn(ColumnKind) -> bool) -> bool {
+        let column = |name: &str| self.table.schema.column(name);
+        let mut columns = expression.column_refs().into_iter();
+        !expression.is_volatile() && columns.all(|named| column(&named.name).is_some_and(|column| kinds(column.kind)))
     }
 
     /// The data files that may hold rows of the answer: those that the manifest describes, and those of

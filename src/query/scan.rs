@@ -25,6 +25,8 @@ use crate::{
 
 use super::{
     context::SCAN_PARTITIONS,
+    ends::{End, Ends},
+    ends_exec::EndsExec,
     errors::external,
     group::{Groups, Source, group},
     merge_exec::{MergeExec, Merging},
@@ -79,17 +81,53 @@ pub(super) fn plan(
         together: together(table, filters, &read),
         ..Wanted::default()
     };
-    let tail = series::narrow(table, state, filters, &tail)?;
-    let groups = group(files, tail).map_err(external)?;
+    let tail = series::narrow(table, state, filters, tail)?;
+    let mut groups = group(files, tail).map_err(external)?;
+    if may_take_last_of_tail(table, filters) {
+        groups.tails = series::last_rows(groups.tails, &table.table.schema).map_err(external)?;
+    }
     let plan = union(table, state, groups, wanted, keys, pruned)?;
-    match age {
-        None => Ok(plan),
+    let plan = match age {
+        None => plan,
         Some(predicate) => {
             let predicate = reassign_expr_columns(predicate, &plan.schema())?;
             let kept = (read.len() != output.len()).then(|| (0..output.len()).collect());
-            Ok(Arc::new(FilterExecBuilder::new(predicate, plan).apply_projection(kept)?.build()?))
+            Arc::new(FilterExecBuilder::new(predicate, plan).apply_projection(kept)?.build()?)
         }
-    }
+    };
+    let asked = if table.ends.is_some() { key_predicate(table, state, filters, None)? } else { None };
+    ends(table, plan, asked, &output, time)
+}
+
+/// Whether of each series of the tail the last row alone can be in the answer: a filter on tags passes
+/// all of a series or nothing.
+fn may_take_last_of_tail(table: &SnapshotTable, filters: &[Expr]) -> bool {
+    let is_tag = |position: &usize| table.table.schema.columns[*position].kind == ColumnKind::Tag;
+    let wants_last = |ends: &Ends| ends.end != End::First && ends.by.iter().all(is_tag);
+    table.ends.as_ref().is_some_and(wants_last) && filters.iter().all(|filter| table.on_tags(filter))
+}
+
+/// Leaves out rows that are not at the end of their group, if that is all that is wanted. What does not
+/// pass the filter on keys goes before.
+fn ends(
+    table: &SnapshotTable,
+    plan: Arc<dyn ExecutionPlan>,
+    keys: Option<Arc<dyn PhysicalExpr>>,
+    output: &[usize],
+    time: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(Ends { by, end }) = &table.ends else { return Ok(plan) };
+    let place = |position: &usize| output.iter().position(|column| column == position);
+    let (by, time) = (by.iter().map(place).collect::<Option<Vec<usize>>>(), place(&time));
+    let Some(by) = by.filter(|_| *end == End::Any || time.is_some()) else { return Ok(plan) };
+    let plan = match keys {
+        None => plan,
+        Some(keys) => {
+            let keys = reassign_expr_columns(keys, &plan.schema())?;
+            Arc::new(FilterExecBuilder::new(keys, plan).build()?)
+        }
+    };
+    Ok(Arc::new(EndsExec::new(plan, by, time, *end)))
 }
 
 /// `time >= now - TTL`.
@@ -110,11 +148,7 @@ fn key_predicate(
     filters: &[Expr],
     age: Option<&Expr>,
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let is_key =
-        |name: &str| table.table.schema.column(name).is_some_and(|column| !matches!(column.kind, ColumnKind::Field(_)));
-    let on_keys =
-        |filter: &&Expr| !filter.is_volatile() && filter.column_refs().iter().all(|column| is_key(&column.name));
-    let predicate = conjunction(filters.iter().filter(on_keys).chain(age).cloned());
+    let predicate = conjunction(filters.iter().filter(|filter| table.on_keys(filter)).chain(age).cloned());
     predicate.map(|predicate| physical(table, state, predicate)).transpose()
 }
 
@@ -207,7 +241,7 @@ fn union(
         inputs.push(DataSourceExec::from_data_source(scan));
     }
     if !groups.tails.is_empty() {
-        let split = balanced(groups.tails, partitions, |batch| batch.num_rows() as u64);
+        let split = balanced(groups.tails, partitions, |rows| rows.count() as u64);
         let arrangement = table.table.arrangement(&projection).map_err(external)?;
         inputs.push(Arc::new(TailExec::new(split, arrangement, wanted.limit)));
     }

@@ -1,16 +1,16 @@
 //! Tail parts cut down to the series that a query asks for, before it is run: a segment's rows are sorted
 //! by series, so a condition on tags is decided once a series instead of once a row.
 
-use std::sync::Arc;
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use datafusion::{
     arrow::{
         array::{
-            Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, RecordBatchOptions, UInt32Array,
-            new_null_array,
+            Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, RecordBatchOptions, new_null_array,
         },
-        compute::{cast, take_record_batch},
-        datatypes::{Field, Int32Type, Schema, SchemaRef},
+        compute::cast,
+        datatypes::{DataType, Field, Int32Type, Schema, SchemaRef},
+        row::{RowConverter, SortField},
     },
     catalog::Session,
     common::{DFSchema, Result, ScalarValue},
@@ -23,11 +23,12 @@ use datafusion::{
 
 use crate::{
     engine::TailPart,
-    model::{Column, ColumnKind},
+    merge::Key,
+    model::{self, Column, TableSchema},
     wal::Series,
 };
 
-use super::{errors::external, group::Piece, provider::SnapshotTable};
+use super::{errors::external, provider::SnapshotTable, tail::TailRows};
 
 /// A condition on tags.
 struct Condition {
@@ -36,7 +37,7 @@ struct Condition {
     schema: SchemaRef,
     /// Their names in segments.
     ids: Vec<String>,
-    /// What a tag must be one of for the condition to hold: position in `ids`, values.
+    /// What a tag must be one of for the condition to hold: position in `ids`, sorted values.
     one_of: Vec<(usize, Vec<String>)>,
 }
 
@@ -45,35 +46,41 @@ pub(super) fn narrow(
     table: &SnapshotTable,
     state: &dyn Session,
     filters: &[Expr],
-    tail: &[TailPart],
-) -> Result<Vec<Piece>> {
-    let condition = Condition::new(table, state, filters)?;
+    tail: Vec<TailPart>,
+) -> Result<Vec<TailRows>> {
+    let Some(condition) = Condition::new(table, state, filters)? else {
+        return Ok(tail.into_iter().map(TailRows::all).collect());
+    };
     let mut narrowed = Vec::with_capacity(tail.len());
     for part in tail {
-        let rows = part.rows();
-        let left = match &condition {
-            None => Some(rows.batch.clone()),
-            Some(condition) => {
-                let series = rows.series().map_err(external)?;
-                pick(&rows.batch, series, &condition.passes(series)?)?
-            }
-        };
-        if let Some(batch) = left {
-            narrowed.push(Piece { order: part.order, min: rows.min_time, max: rows.max_time, batch });
+        let series = part.rows().series().map_err(external)?;
+        let passing = condition.passes(series)?;
+        if passing.is_empty() {
+            continue;
         }
+        let runs = joined(passing.into_iter().map(|number| series.runs[number].clone()));
+        narrowed.push(TailRows::some(part, runs));
     }
     Ok(narrowed)
+}
+
+/// Runs that follow each other as one.
+fn joined(runs: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(last) if last.end == run.start => last.end = run.end,
+            _ => joined.push(run),
+        }
+    }
+    joined
 }
 
 impl Condition {
     /// `None` if nothing is asked of the tags alone.
     fn new(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Option<Condition>> {
         let columns = &table.table.schema.columns;
-        let is_tag = |name: &str| columns.iter().any(|column| column.kind == ColumnKind::Tag && column.name == name);
-        let on_tags = |filter: &&Expr| {
-            let columns = filter.column_refs();
-            !filter.is_volatile() && !columns.is_empty() && columns.iter().all(|column| is_tag(&column.name))
-        };
+        let on_tags = |filter: &&Expr| table.on_tags(filter) && !filter.column_refs().is_empty();
         let Some(predicate) = conjunction(filters.iter().filter(on_tags).cloned()) else { return Ok(None) };
         let named = predicate.column_refs();
         let tags: Vec<&Column> =
@@ -90,11 +97,12 @@ impl Condition {
     fn passes(&self, series: &Series) -> Result<Vec<usize>> {
         let mut left: Option<Vec<usize>> = None;
         for (tag, values) in &self.one_of {
-            let Some(tags) = series.tags.column_by_name(&self.ids[*tag]).and_then(|tags| tags.as_dictionary_opt())
-            else {
+            let name = &self.ids[*tag];
+            let Some(tags) = series.tags.column_by_name(name).and_then(|tags| tags.as_dictionary_opt()) else {
                 return Ok(Vec::new());
             };
-            let held = holding(tags, values, left);
+            let sorted = left.is_none() && series.tags.schema_ref().field(0).name() == name;
+            let held = if sorted { found(tags, values) } else { holding(tags, values, left) };
             if held.is_empty() {
                 return Ok(held);
             }
@@ -127,7 +135,8 @@ impl Condition {
 fn one_of(tags: &[&Column], guarantee: LiteralGuarantee) -> Option<(usize, Vec<String>)> {
     let tag = tags.iter().position(|tag| tag.name == guarantee.column.name)?;
     let text = |literal: &ScalarValue| literal.try_as_str().flatten().map(str::to_owned);
-    let values = guarantee.literals.iter().map(text).collect::<Option<Vec<_>>>()?;
+    let mut values = guarantee.literals.iter().map(text).collect::<Option<Vec<_>>>()?;
+    values.sort_unstable();
     (guarantee.guarantee == Guarantee::In).then_some((tag, values))
 }
 
@@ -149,14 +158,83 @@ fn holding(tags: &DictionaryArray<Int32Type>, values: &[String], left: Option<Ve
     }
 }
 
-/// The rows of the series that pass, in their order: the batch itself, a slice of it, or a copy.
-fn pick(batch: &RecordBatch, series: &Series, passing: &[usize]) -> Result<Option<RecordBatch>> {
-    let runs: Vec<_> = passing.iter().map(|number| &series.runs[*number]).collect();
-    let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(None) };
-    let rows: usize = runs.iter().map(|run| run.len()).sum();
-    if first.start + rows == last.end {
-        return Ok(Some(batch.slice(first.start, rows)));
+/// Which of all series have one of the values of the tag that they are sorted by first.
+fn found(tags: &DictionaryArray<Int32Type>, values: &[String]) -> Vec<usize> {
+    let (keys, known) = (tags.keys(), tags.values().as_string::<i32>());
+    // Nulls come first.
+    let text = |number: usize| {
+        let key = keys.is_valid(number).then(|| usize::try_from(keys.value(number)).ok()).flatten();
+        key.filter(|key| known.is_valid(*key)).map(|key| known.value(key))
+    };
+    let before = |smaller: &dyn Fn(Option<&str>) -> bool| {
+        let (mut low, mut high) = (0, keys.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if smaller(text(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    };
+    let with = |value: &String| {
+        let value = Some(value.as_str());
+        before(&|text| text < value)..before(&|text| text <= value)
+    };
+    values.iter().flat_map(with).collect()
+}
+
+/// Of each series the last row alone. The parts share no time, so that the last part that has a series
+/// has its last row.
+pub(super) fn last_rows(tail: Vec<TailRows>, schema: &TableSchema) -> model::Result<Vec<TailRows>> {
+    let tags: Vec<String> = Key::of(schema).tags.iter().map(|tag| schema.columns[*tag].id.to_string()).collect();
+    let tag_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let converter = RowConverter::new(tags.iter().map(|_| SortField::new(tag_type.clone())).collect())?;
+    let mut by_time = Vec::with_capacity(tail.len());
+    for rows in tail {
+        // Any row tells, since parts share no time.
+        let time = rows.positions().next().and_then(|first| rows.times().ok()?.get(first).copied());
+        by_time.push((time, rows));
     }
-    let rows = runs.iter().flat_map(|run| (*run).clone()).filter_map(|row| u32::try_from(row).ok());
-    Ok(Some(take_record_batch(batch, &UInt32Array::from_iter_values(rows))?))
+    by_time.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+    let mut last = Vec::with_capacity(by_time.len());
+    for (_, rows) in by_time {
+        let series = rows.part.rows().series()?;
+        let column = |id: &String| match series.tags.column_by_name(id) {
+            Some(column) => column.clone(),
+            None => new_null_array(&tag_type, series.runs.len()),
+        };
+        let columns: Vec<ArrayRef> = tags.iter().map(column).collect();
+        let keys = converter.convert_columns(&columns)?;
+        let mut ends = Vec::new();
+        for (number, row) in last_of_runs(&series.runs, rows.positions()) {
+            let is_new = match keys.num_rows() {
+                // Without tags there is one series.
+                0 => seen.insert(Box::default()),
+                _ if seen.contains(keys.row(number).as_ref()) => false,
+                _ => seen.insert(keys.row(number).as_ref().into()),
+            };
+            if is_new {
+                ends.push(row..row + 1);
+            }
+        }
+        if !ends.is_empty() {
+            last.push(TailRows::some(rows.part, ends));
+        }
+    }
+    Ok(last)
+}
+
+/// The number of each run that has one of these rows, and the last such row. Both are in order.
+fn last_of_runs(runs: &[Range<usize>], rows: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+    let mut last: Vec<(usize, usize)> = Vec::new();
+    let mut number = 0;
+    for row in rows {
+        while runs.get(number).is_some_and(|run| run.end <= row) {
+            number += 1;
+        }
+        match last.last_mut() {
+            Some(previous) if previous.0 == number => previous.1 = row,
+            _ => last.push((number, row)),
+        }
+    }
+    last
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::{array::RecordBatch, compute::BatchCoalescer},
+    arrow::array::RecordBatch,
     common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
@@ -21,16 +21,19 @@ use futures::{StreamExt, stream};
 
 use crate::engine::Arrangement;
 
-use super::errors::external;
+use super::{
+    errors::external,
+    tail::{TailRows, gather},
+};
 
-/// Batches with more rows than this share of a full one are passed on instead of copied.
+/// Parts of more rows than this share of a full batch are passed on instead of copied.
 const COPIED_SHARE: usize = 8;
 
 /// Reads tail parts.
 #[derive(Debug, Clone)]
 pub(super) struct TailExec {
-    /// Rows as they are logged, by partition.
-    parts: Arc<Vec<Vec<RecordBatch>>>,
+    /// By partition.
+    parts: Arc<Vec<Vec<TailRows>>>,
     arrangement: Arrangement,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
@@ -38,7 +41,7 @@ pub(super) struct TailExec {
 }
 
 impl TailExec {
-    pub(super) fn new(parts: Vec<Vec<RecordBatch>>, arrangement: Arrangement, limit: Option<usize>) -> TailExec {
+    pub(super) fn new(parts: Vec<Vec<TailRows>>, arrangement: Arrangement, limit: Option<usize>) -> TailExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(arrangement.schema().clone()),
             Partitioning::UnknownPartitioning(parts.len()),
@@ -55,7 +58,7 @@ impl TailExec {
     }
 
     fn rows(&self, partition: Option<usize>) -> usize {
-        let of = |parts: &Vec<RecordBatch>| parts.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let of = |parts: &Vec<TailRows>| parts.iter().map(TailRows::count).sum::<usize>();
         match partition {
             Some(partition) => self.parts.get(partition).map_or(0, of),
             None => self.parts.iter().map(of).sum(),
@@ -65,37 +68,39 @@ impl TailExec {
 
 /// One partition being read.
 struct Reading {
-    parts: Arc<Vec<Vec<RecordBatch>>>,
+    parts: Arc<Vec<Vec<TailRows>>>,
     partition: usize,
     next: usize,
     arrangement: Arrangement,
-    gathered: BatchCoalescer,
+    batch_rows: usize,
     left: usize,
-    ended: bool,
 }
 
 impl Reading {
+    /// One large part, or as many small ones as fill a batch.
     fn step(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if let Some(batch) = self.gathered.next_completed_batch() {
-                return Ok(Some(batch));
+        let parts = &self.parts[self.partition][self.next..];
+        let (Some(first), true) = (parts.first(), self.left > 0) else { return Ok(None) };
+        let is_small = |part: &&TailRows| part.count() * COPIED_SHARE <= self.batch_rows;
+        let mut rows = 0;
+        let fits = |part: &&TailRows| {
+            rows += part.count();
+            is_small(part) && rows <= self.batch_rows
+        };
+        let batch = match parts.iter().take_while(fits).count() {
+            0 | 1 => {
+                self.next += 1;
+                first.arranged(&self.arrangement)
             }
-            if self.ended {
-                return Ok(None);
+            several => {
+                self.next += several;
+                gather(&parts[..several], &self.arrangement)
             }
-            match self.parts[self.partition].get(self.next).filter(|_| self.left > 0) {
-                Some(rows) => {
-                    self.next += 1;
-                    let rows = rows.slice(0, rows.num_rows().min(self.left));
-                    self.left -= rows.num_rows();
-                    self.gathered.push_batch(self.arrangement.of(&rows).map_err(external)?)?;
-                }
-                None => {
-                    self.ended = true;
-                    self.gathered.finish_buffered_batch()?;
-                }
-            }
-        }
+        };
+        let batch = batch.map_err(external)?;
+        let batch = batch.slice(0, batch.num_rows().min(self.left));
+        self.left -= batch.num_rows();
+        Ok(Some(batch))
     }
 }
 
@@ -140,16 +145,13 @@ impl ExecutionPlan for TailExec {
         }
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let batch_rows = context.session_config().batch_size();
-        let gathered = BatchCoalescer::new(self.schema(), batch_rows)
-            .with_biggest_coalesce_batch_size(Some(batch_rows / COPIED_SHARE));
         let reading = Reading {
             parts: self.parts.clone(),
             partition,
             next: 0,
             arrangement: self.arrangement.clone(),
-            gathered,
+            batch_rows,
             left: self.limit.unwrap_or(usize::MAX),
-            ended: false,
         };
         let rows =
             stream::try_unfold(reading, |mut reading| async move { Ok(reading.step()?.map(|batch| (batch, reading))) })
