@@ -68,6 +68,17 @@ stack_status() {
   fi
 }
 
+# Waits until nothing is under way with the stack, and prints what came of it.
+settled_status() {
+  local status
+  while :; do
+    status=$(stack_status)
+    [[ $status == *_IN_PROGRESS ]] || break
+    sleep 3
+  done
+  echo "$status"
+}
+
 output() {
   aws cloudformation describe-stacks --stack-name "$stack" \
     --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue | [0]" --output text
@@ -157,7 +168,7 @@ print(json.dumps(values + kept))' "$known" "$had" "$@"
 # Makes a change set, shows it and carries it out. $1: CREATE or UPDATE. $2: bucket of the data, which may
 # have been left by an earlier stack. Others: parameters as NAME=VALUE.
 change() {
-  local kind=$1 data_bucket=$2 list name status reason until
+  local kind=$1 data_bucket=$2 list name status reason
   shift 2
   list=$(parameter_list "$@") || die "the parameters are not right"
   name=change-$(date -u +%Y%m%d%H%M%S)-$$
@@ -170,9 +181,13 @@ change() {
   aws cloudformation create-change-set --stack-name "$stack" --change-set-name "$name" --change-set-type "$kind" \
     --template-body "file://$aws_folder/template.yaml" --parameters "$list" --capabilities CAPABILITY_IAM \
     "${take_over[@]}" >/dev/null
-  if ! aws cloudformation wait change-set-create-complete --stack-name "$stack" --change-set-name "$name" 2>/dev/null; then
+  while :; do
     status=$(aws cloudformation describe-change-set --stack-name "$stack" --change-set-name "$name" \
       --query '[Status, StatusReason]' --output text)
+    [[ $status == CREATE_PENDING* || $status == CREATE_IN_PROGRESS* ]] || break
+    sleep 2
+  done
+  if [[ $status != CREATE_COMPLETE* ]]; then
     aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$name" >/dev/null 2>&1 || true
     case $status in
       *"didn't contain changes"* | *"No updates are to be performed"*)
@@ -188,12 +203,11 @@ change() {
     --query 'Changes[].ResourceChange.[Action, LogicalResourceId, ResourceType, Replacement]'
   aws cloudformation execute-change-set --stack-name "$stack" --change-set-name "$name" >/dev/null
   say "waiting for the stack"
-  until="stack-update-complete"
-  [ "$kind" = UPDATE ] || until="stack-create-complete"
-  if ! aws cloudformation wait "$until" --stack-name "$stack"; then
+  status=$(settled_status)
+  if [ "$status" != "${kind}_COMPLETE" ]; then
     reason=$(aws cloudformation describe-stack-events --stack-name "$stack" --output text \
       --query "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]" | tail -5)
-    die "the stack is $(stack_status): $reason"
+    die "the stack is $status: $reason"
   fi
 }
 
