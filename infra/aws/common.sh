@@ -147,12 +147,14 @@ print(json.dumps({"Name": sys.argv[1], "Value": os.fdopen(3).read().removesuffix
   rm -f "$input"
 }
 
-# The parameters given as NAME=VALUE, and those that a stack has already as they are, as a list in JSON.
+# The parameters given as NAME=VALUE, and for an UPDATE those that the stack has already as they are, as a list
+# in JSON. $1: CREATE or UPDATE.
 parameter_list() {
-  local known had=
+  local kind=$1 known had=
+  shift
   known=$(aws cloudformation get-template-summary --template-body "file://$aws_folder/template.yaml" \
     --query 'Parameters[].ParameterKey' --output text)
-  if [ -n "$(stack_status)" ]; then
+  if [ "$kind" = UPDATE ]; then
     had=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].Parameters[].ParameterKey' --output text)
   fi
   python3 -c '
@@ -170,7 +172,7 @@ print(json.dumps(values + kept))' "$known" "$had" "$@"
 change() {
   local kind=$1 data_bucket=$2 list name status reason
   shift 2
-  list=$(parameter_list "$@") || die "the parameters are not right"
+  list=$(parameter_list "$kind" "$@") || die "the parameters are not right"
   name=change-$(date -u +%Y%m%d%H%M%S)-$$
   # A bucket that an earlier stack of this name left is taken over with all that is in it.
   local take_over=()
