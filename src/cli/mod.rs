@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `serve` | `siltdb serve` |
 //! | `care` | `siltdb maintain`, `check`, `doctor` |
+//! | `ping` | `siltdb ping` |
 //! | `settings` | `siltdb config` |
 //! | `sql/` | `siltdb sql`: statements from the command line, a file or a prompt |
 //! | `write/` | `siltdb write`: line protocol from files |
@@ -17,6 +18,7 @@
 mod care;
 mod local;
 mod output;
+mod ping;
 mod remote;
 mod serve;
 mod settings;
@@ -88,6 +90,7 @@ fn command() -> Command {
                 .about("Try whether a store keeps what SiltDB rests on")
                 .arg(Arg::new("url").required(true).value_name("URL").help("The store: a folder or a URL")),
         )
+        .subcommand(ping::command())
         .subcommand(settings::command())
         .subcommand(Command::new("settings").about("Print the table of all settings").hide(true))
 }
@@ -148,7 +151,7 @@ fn format_of(matches: &ArgMatches) -> Option<Format> {
 /// Runs a command that needs threads.
 fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
     let mut settings = match name {
-        "doctor" => Settings::default(),
+        "doctor" | "ping" => Settings::default(),
         "sql" | "write" => {
             let resolved = settings(matches)?;
             let log = if resolved.is_said("log") { resolved.settings.log.clone() } else { QUIET_LOG.to_owned() };
@@ -169,6 +172,7 @@ fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
             "write" => write::run(&settings, matches).await,
             "maintain" => care::maintain(&settings, matches).await,
             "check" => care::check(&settings).await,
+            "ping" => ping::run(matches).await,
             _ => care::doctor(&settings).await,
         }
     });
@@ -213,6 +217,7 @@ mod tests {
         let settings = settings(matches).unwrap().settings;
         assert_eq!((settings.store.as_str(), settings.limits.query_time.as_secs()), ("memory:", 5));
         assert!(command().try_get_matches_from(["siltdb", "maintain", "merge", "--store", "x"]).is_ok());
+        assert!(command().try_get_matches_from(["siltdb", "ping", "--server", "x"]).is_ok());
         assert!(command().try_get_matches_from(["siltdb", "serve", "--root-password", "x"]).is_err());
         assert!(
             command().try_get_matches_from(["siltdb", "sql", "--server", "x", "--store", "y", "SELECT 1"]).is_err()

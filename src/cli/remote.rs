@@ -25,6 +25,8 @@ const PASSWORD_VARIABLE: &str = "SILTDB_PASSWORD";
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// A write that takes longer has been lost on the way.
 const WRITE_TIME: Duration = Duration::from_secs(300);
+/// A server that takes longer to say that it is well is not.
+const PING_TIME: Duration = Duration::from_secs(5);
 /// Most of an error's body that is repeated.
 const ERROR_CHARACTERS: usize = 2_000;
 
@@ -84,6 +86,20 @@ impl Remote {
     /// Asks something that costs nothing, so that a password can be asked for before work begins.
     pub(super) async fn greet(&self, database: &str) -> Result<(), Failure> {
         self.send_sql(database, "SELECT 1", Format::Csv).await.map(drop)
+    }
+
+    /// The version of the server, if it takes requests. Needs no password.
+    pub(super) async fn ping(&self) -> Result<String, Failure> {
+        let mut url = self.base.clone();
+        let path = format!("{}/api/v1/ping", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        let sent = self.client.get(url).timeout(PING_TIME).send().await;
+        let response = sent.map_err(|error| unanswered(&error))?;
+        if !response.status().is_success() {
+            return Err(failure_of(response).await);
+        }
+        let body = response.bytes().await.map_err(|error| unanswered(&error))?;
+        health(&body)
     }
 
     async fn send_sql(&self, database: &str, sql: &str, format: Format) -> Result<Response, Failure> {
@@ -193,6 +209,21 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
+#[derive(Deserialize)]
+struct Pong {
+    version: String,
+    status: String,
+}
+
+/// The version that the answer to a ping tells, if all is well.
+fn health(body: &[u8]) -> Result<String, Failure> {
+    match serde_json::from_slice::<Pong>(body) {
+        Ok(pong) if pong.status == "healthy" => Ok(pong.version),
+        Ok(pong) => Err(Failure::new(Kind::Busy, "", format!("the server is {}", pong.status))),
+        Err(_) => Err(Failure::new(Kind::Hopeless, "", "what answers there is not SiltDB")),
+    }
+}
+
 async fn compress(text: Bytes) -> Result<Bytes, Failure> {
     let compressed = tokio::task::spawn_blocking(move || {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -281,6 +312,14 @@ mod tests {
         for (text, local) in [("localhost:1", true), ("127.0.0.9", true), ("[::1]:2", true), ("db", false)] {
             assert_eq!(is_this_machine(&base_url(text).unwrap()), local, "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_healthy_server_is_well() {
+        assert_eq!(health(br#"{"version":"1.2.3","status":"healthy"}"#).unwrap(), "1.2.3");
+        let stopping = health(br#"{"version":"1.2.3","status":"stopping"}"#).unwrap_err();
+        assert_eq!((stopping.kind, stopping.to_string().as_str()), (Kind::Busy, "the server is stopping"));
+        assert_eq!(health(b"<html>").unwrap_err().kind, Kind::Hopeless);
     }
 
     #[test]

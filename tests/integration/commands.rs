@@ -95,6 +95,20 @@ async fn sql_answers_alike_on_a_server_and_on_its_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_tells_whether_a_server_takes_requests() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let target = Target::folder(folder.path());
+    let server = Server::start(&target, NO_MAINTENANCE).await;
+    let address = server.address.clone();
+    let told = success(&run(&target, &["ping", "--server", &address]));
+    assert_eq!(told, format!("{} healthy\n", env!("CARGO_PKG_VERSION")));
+    server.terminate().await;
+    let complaint = failure(&run(&target, &["ping", "--server", &address]), 1);
+    assert!(complaint.starts_with(&format!("siltdb: {address}: ")), "{complaint}");
+    failure(&run(&target, &["ping", "--server", "ftp://db"]), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_statements_stop_at_the_first_that_fails() {
     let folder = TempDir::new().expect("a temporary folder");
     let target = Target::folder(folder.path());
