@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Engine,
+    Effort, Engine,
     databases::{Committed, OpenDatabase},
     snapshot::Arrangement,
 };
@@ -36,6 +36,8 @@ pub struct Flushed {
     pub segments: usize,
     pub rows: u64,
     pub files: usize,
+    /// Jobs that were not begun for lack of time: 1, or 0.
+    pub left: usize,
 }
 
 type Segments = Vec<(SegmentName, Arc<Segment>)>;
@@ -45,7 +47,7 @@ pub(super) type Rows = stream::BoxStream<'static, Result<RecordBatch>>;
 
 impl Engine {
     /// Settles everything that was acknowledged before the call.
-    pub(super) async fn flush_open(&self, open: &OpenDatabase) -> Result<Flushed> {
+    pub(super) async fn flush_open(&self, open: &OpenDatabase, effort: Effort) -> Result<Flushed> {
         let _turn = open.flushing.lock().await;
         let store = &self.inner.store;
         let mut done = Flushed::default();
@@ -53,6 +55,10 @@ impl Engine {
         let mut attempts = 0;
         while attempts < ATTEMPTS {
             attempts += 1;
+            if !effort.allows(JOB_BYTES) {
+                done.left = 1;
+                break;
+            }
             let listing = open.ledger.load(store).await?;
             open.learn_tail(&listing);
             let state = &listing.manifest.state;
@@ -100,6 +106,7 @@ impl Engine {
             segments: consumed.len(),
             rows: tables.iter().map(|table| table.consumed.rows).sum(),
             files: tables.iter().map(|table| table.files.len()).sum(),
+            left: 0,
         };
         let edit =
             Edit::Flush { floor: manifest.state.floor, consumed: consumed.clone(), base: manifest.version, tables };

@@ -60,6 +60,11 @@ impl IntoResponse for Failure {
     }
 }
 
+/// The answer to a request that a door refuses before it comes to a route.
+pub fn refusal(error: Error) -> Response {
+    Failure::from(error).into_response()
+}
+
 pub async fn not_found(uri: Uri) -> Failure {
     Error::new(Code::NotFound, format!("there is nothing at {}", uri.path())).into()
 }
