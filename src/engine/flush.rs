@@ -55,12 +55,12 @@ impl Engine {
         let mut attempts = 0;
         while attempts < ATTEMPTS {
             attempts += 1;
-            if !effort.allows(JOB_BYTES) {
-                done.left = 1;
-                break;
-            }
             let listing = open.ledger.load(store).await?;
             open.learn_tail(&listing);
+            if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
+                done.left = open.tail().segments.min(1);
+                break;
+            }
             let state = &listing.manifest.state;
             if state.dropped {
                 return Ok(done);
