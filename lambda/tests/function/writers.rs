@@ -34,7 +34,8 @@ async fn on_a_bucket() {
 }
 
 async fn fifty_write(place: &str, target: Target) {
-    let writers = Arc::new(Function::deploy(&target, Options::default()).await);
+    let writers =
+        Arc::new(Function::deploy(&target, Options { timeout: Duration::from_secs(300), ..Options::default() }).await);
     // What fifty would do in vain: the store is probed once, and its catalog made.
     assert_eq!(writers.write("other x=1 1").await.status, 200);
     let before = writers.metrics().len();
@@ -47,7 +48,7 @@ async fn fifty_write(place: &str, target: Target) {
             while writing.load(Ordering::SeqCst) {
                 keeper.invoke(&schedule()).await.expect("a round");
                 rounds += 1;
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
             rounds
         }
@@ -70,7 +71,7 @@ async fn fifty_write(place: &str, target: Target) {
         WRITERS * WRITES,
         WRITERS * WRITES.div_ceil(NEW_COLUMN),
     );
-    assert_eq!(writers.environments().len(), WRITERS);
+    assert!(writers.environments().len() >= WRITERS);
     verify(&target).await;
     target.check();
     target.maintain();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -57,8 +57,6 @@ pub struct Environment {
     current: Mutex<Option<(String, mpsc::Sender<Message>)>>,
     busy: AtomicBool,
     dead: AtomicBool,
-    started: Instant,
-    begun: Mutex<Option<Duration>>,
     invocations: AtomicU64,
 }
 
@@ -91,7 +89,6 @@ impl Environment {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
-        let started = Instant::now();
         let child = command.spawn().expect("bootstrap runs");
         let (work, waiting) = mpsc::unbounded_channel();
         let environment = Arc::new(Environment {
@@ -102,8 +99,6 @@ impl Environment {
             current: Mutex::default(),
             busy: AtomicBool::new(true),
             dead: AtomicBool::new(false),
-            started,
-            begun: Mutex::default(),
             invocations: AtomicU64::new(0),
         });
         let router = Router::new()
@@ -128,11 +123,6 @@ impl Environment {
 
     pub fn is_busy(&self) -> bool {
         self.busy.load(Ordering::SeqCst)
-    }
-
-    /// From the process's start to its first request for an event.
-    pub fn begun_after(&self) -> Option<Duration> {
-        *self.begun.lock().expect("no panic")
     }
 
     /// Gives it an event.
@@ -222,7 +212,6 @@ async fn watch(environment: std::sync::Weak<Environment>) {
 
 /// The process asks for its next event. While there is none it is frozen.
 async fn next(State(environment): State<Arc<Environment>>) -> Response {
-    environment.begun.lock().expect("no panic").get_or_insert_with(|| environment.started.elapsed());
     let mut waiting = environment.waiting.lock().await;
     let work = match waiting.try_recv() {
         Ok(work) => work,
