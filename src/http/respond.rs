@@ -85,9 +85,5 @@ pub const COST: &str = "x-siltdb-cost";
 
 /// The value of [`COST`]: `put=1 get=1 list=0 delete=0 read=0 written=1234`.
 pub fn cost_header(cost: Cost) -> HeaderValue {
-    let text = format!(
-        "put={} get={} list={} delete={} read={} written={}",
-        cost.puts, cost.gets, cost.lists, cost.deletes, cost.bytes_read, cost.bytes_written
-    );
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::from_str(&cost.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -5,8 +5,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bucket::bucket;
-use crate::client::Response;
-use crate::platform::{Function, Options, schedule};
+use crate::client::{Request, Response, send};
+use crate::housekeeping::keys;
+use crate::platform::{Function, Options, created, queued, schedule};
 use crate::server::Target;
 
 /// Requests by kind.
@@ -84,8 +85,7 @@ async fn requests_are_few(place: &str, target: Target) {
 
     function.forget();
     write(11).await;
-    // The probe's result; HINT, LIST and manifest of the catalog, and of the database less its manifest, which the
-    // hint is; the confirmation, which is of two reads the first time.
+    // The probe's result; HINT, LIST and manifest of the catalog and of the database; the confirmation.
     assert_eq!(say(&format!("{place}: a write of a new process"), Cost::last(&function)), cost(1, 6, 2));
 
     let ask = async || {
@@ -126,9 +126,38 @@ async fn rounds(place: &str, target: &Target, writer: &Function) {
     let round = say(&format!("{place}: a scheduled round that settles 10 segments"), Cost::last(&keeper));
     assert!(round.puts <= 6 && round.gets <= 20, "{round:?}");
 
+    by_event(place, target, writer, &keeper).await;
     // Between events there is no process that could ask for anything.
     let before = (writer.metrics().len(), keeper.metrics().len());
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!((writer.metrics().len(), keeper.metrics().len()), before);
     target.check();
+}
+
+/// The same by what S3 tells of each segment, through a queue.
+async fn by_event(place: &str, target: &Target, writer: &Function, keeper: &Function) {
+    for number in 30..40 {
+        assert_eq!(writer.write(format!("air,station=a temperature=1 {number}")).await.status, 200);
+    }
+    let (bucket, keys) = segments(target).await;
+    assert!(keys.len() >= 10, "{keys:?}");
+    let answer = keeper.invoke(&queued(&[created(&bucket, &keys)])).await.expect("an answer");
+    keeper.idle().await;
+    assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(0), "{answer}");
+    let settled = say(&format!("{place}: an event that settles 10 segments"), Cost::last(keeper));
+    assert!(settled.puts <= 5 && settled.gets <= 14 && settled.lists <= 13, "{settled:?}");
+}
+
+/// The bucket, and the keys of all segments that lie in it.
+async fn segments(target: &Target) -> (String, Vec<String>) {
+    let Some(place) = target.store.strip_prefix("s3://") else {
+        return ("any".to_owned(), keys(std::path::Path::new(&target.store), ".w."));
+    };
+    let (bucket, _) = place.split_once('/').expect("a prefix");
+    let endpoint = target.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL_S3").expect("an endpoint");
+    let request = Request::new("GET", &format!("/{bucket}?list-type=2"), "");
+    let listed = send(endpoint.1.trim_start_matches("http://"), &request).await.expect("an S3 server").text();
+    let names =
+        listed.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>").map(|(key, _)| key.to_owned()));
+    (bucket.to_owned(), names.filter(|key| key.contains(".w.")).collect())
 }

@@ -11,7 +11,7 @@ use crate::platform::{Function, Options, created, queued, schedule};
 use crate::server::Target;
 
 /// Keys of a folder's objects whose names hold a word, in order.
-fn keys(folder: &Path, word: &str) -> Vec<String> {
+pub fn keys(folder: &Path, word: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
