@@ -175,3 +175,16 @@ impl Engine {
 fn in_table(name: &str, error: Error) -> Error {
     Error::new(error.code, format!("table '{name}': {}", error.message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_begun_as_far_as_the_time_goes() {
+        assert!(Effort::default().allows(u64::MAX));
+        let within = |seconds| Effort { thorough: false, until: Some(Instant::now() + Duration::from_secs(seconds)) };
+        assert!(within(10).allows(4 << 20) && within(10).allows(0));
+        assert!(!within(10).allows(64 << 20) && !within(0).allows(0));
+    }
+}

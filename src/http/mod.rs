@@ -14,7 +14,7 @@
 //! stored where, what SQL means; `Authorization` in a log.
 //!
 //! The order of the checks decides which of several errors a client sees: path, method, size of the
-//! body, `Authorization` present, query string, codings, credentials, `Accept`, `Accept-Encoding`,
+//! body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`, `Accept-Encoding`,
 //! load, and then the content.
 
 mod answer;

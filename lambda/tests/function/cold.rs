@@ -47,11 +47,11 @@ async fn first_answers(place: &str, target: Target) {
     let pings_cost: u64 = of_kind(&lines, "ping").map(requests).sum();
     assert_eq!((of_kind(&lines, "ping").count(), pings_cost), (STARTS, 0), "who is only greeted costs nothing");
     for (what, times) in [("ping", &pings), ("write", &writes), ("query", &queries)] {
-        println!(
+        crate::say(&format!(
             "cold start on {place}, process start to {what}: median {:.0?}, least {:.0?}",
             times[STARTS / 2],
             times[0]
-        );
+        ));
     }
 }
 

@@ -50,7 +50,7 @@ impl Cost {
 }
 
 fn say(what: &str, cost: Cost) -> Cost {
-    println!("{what}: {} PUT, {} GET, {} LIST, {} DELETE", cost.puts, cost.gets, cost.lists, cost.deletes);
+    crate::say(&format!("{what}: {} PUT, {} GET, {} LIST, {} DELETE", cost.puts, cost.gets, cost.lists, cost.deletes));
     cost
 }
 

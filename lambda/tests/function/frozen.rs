@@ -55,7 +55,7 @@ async fn a_process_that_is_killed_while_it_writes_takes_nothing_with_it() {
     target.maintain();
     verify(&reader, ATTEMPTS).await;
     target.check();
-    println!("{killed} of {ATTEMPTS} writes were killed before they were acknowledged");
+    crate::say(&format!("{killed} of {ATTEMPTS} writes were killed before they were acknowledged"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

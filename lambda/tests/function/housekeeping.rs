@@ -142,7 +142,7 @@ async fn a_round_leaves_before_its_deadline_what_it_has_no_time_for() {
     assert_eq!(report["unfinished"], true, "{report}");
     assert!(merges < tables as u64, "{report}");
     assert_eq!(hurried.environments().len(), 1, "the platform had to end nothing");
-    println!("a round of {timeout:?} did {merges} of {tables} merges and left after {:?}", began.elapsed());
+    crate::say(&format!("a round of {timeout:?} did {merges} of {tables} merges and left after {:?}", began.elapsed()));
     target.check();
     let patient = Function::deploy(&target, Options::default()).await;
     let report = patient.invoke(&schedule()).await.expect("a report");
@@ -180,5 +180,5 @@ async fn a_round_that_is_killed_at_any_moment_leaves_the_store_whole() {
             "n,s\n8,28.0\n"
         );
     }
-    println!("{killed} of 12 rounds were killed");
+    crate::say(&format!("{killed} of 12 rounds were killed"));
 }

@@ -36,6 +36,13 @@ mod secrets;
 mod wire;
 mod writers;
 
+/// Says a figure, also where the output of tests that pass is not shown.
+fn say(text: &str) {
+    use std::io::Write;
+    // Nobody reads it: then it need not be said.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// The `siltdb` program, built beside `bootstrap` when the whole workspace is.
 fn siltdb() -> &'static str {
     let program = concat!(env!("CARGO_BIN_EXE_bootstrap"), "/../siltdb");

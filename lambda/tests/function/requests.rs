@@ -106,7 +106,7 @@ async fn large_results_are_streamed() {
     let expected: Vec<String> = (1..=rows).map(|number| number.to_string()).collect();
     assert_eq!(numbers, expected);
     assert_eq!(function.environments().len(), 1);
-    println!("a result of {} bytes came whole", response.body.len());
+    crate::say(&format!("a result of {} bytes came whole", response.body.len()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,7 +48,7 @@ async fn every_conversation_has_the_same_bytes_as_with_a_server() {
         }
     }
     assert!(differences.is_empty(), "{differences}");
-    println!("{compared} exchanges give the same bytes through the function URL as from a server");
+    crate::say(&format!("{compared} exchanges give the same bytes through the function URL as from a server"));
     assert!(compared > 100, "{compared}");
 }
 

@@ -65,12 +65,12 @@ async fn fifty_write(place: &str, target: Target) {
     let lines = writers.metrics();
     let puts: u64 = lines[before..].iter().filter_map(|line| line["StorePuts"].as_u64()).sum();
     let a_write = puts as f64 / (WRITERS * WRITES) as f64;
-    println!(
+    crate::say(&format!(
         "{place}: {} processes, {} writes, {} new columns, {rounds} rounds of housekeeping: {a_write:.2} PUT a write",
         writers.environments().len(),
         WRITERS * WRITES,
         WRITERS * WRITES.div_ceil(NEW_COLUMN),
-    );
+    ));
     assert!(writers.environments().len() >= WRITERS);
     verify(&target).await;
     target.check();
