@@ -15,7 +15,7 @@ use crate::catalog::ROOT_USER;
 use crate::config::Settings;
 use crate::engine::{Engine, User, run_background};
 use crate::format::{Encoder, Format};
-use crate::model::{Error, PointBatch, Result, TenantId};
+use crate::model::{Error, Mode, PointBatch, Result, TenantId};
 use crate::parse;
 use crate::query::{Output, Queries, Session};
 use crate::store::Meter;
@@ -49,6 +49,7 @@ impl Local {
             tenant_name: self.tenant_name.clone(),
             database: database.to_owned(),
             target_partitions: None,
+            mode: Mode::ReadWrite,
         };
         let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(Failure::from)?;
         match answer {

@@ -183,7 +183,11 @@ fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
     outcome
 }
 
-fn begin_log(settings: &Settings) -> Result<()> {
+/// Begins to log as the settings say.
+///
+/// # Errors
+/// The filter makes no sense.
+pub fn begin_log(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| unusable(format!("log '{}' is not a filter: {error}", settings.log)))?;
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{LogFormat, Settings, size};
+use crate::model::Mode;
 
 /// Which commands take a setting as a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,7 @@ enum Field {
     Secret(Access<Option<SecretString>>),
     Switch(Access<bool>),
     LogFormat(Access<LogFormat>),
+    Mode(Access<Mode>),
     Count(Access<usize>),
     Size(Access<usize>),
     LargeSize(Access<u64>),
@@ -58,6 +60,7 @@ use Field::{Count, LargeSize, Size, Switch, Text, Time};
 pub const SETTINGS: &[Setting] = &[
     everywhere("store", Text(|s| &mut s.store), "Where the data is: a folder, file://, memory:, s3://bucket/prefix"),
     server("listen", Text(|s| &mut s.listen), "Address and port to listen on"),
+    server("mode", Field::Mode(|s| &mut s.http.mode), "What clients may do: read-write, read-only or write-only"),
     secret("root-password", Field::Secret(|s| &mut s.root_password), "Password of root; without one only this machine may connect"),
     secret("root-password-hash", Field::Secret(|s| &mut s.root_password_hash), "The same as an argon2 PHC string; wins over the password"),
     everywhere("log", Text(|s| &mut s.log), "What is logged: error, warn, info, debug, trace, or a filter by module"),
@@ -109,6 +112,7 @@ impl Setting {
             Field::Text(_) | Field::Secret(_) => "TEXT",
             Field::Switch(_) => "true|false",
             Field::LogFormat(_) => "text|json",
+            Field::Mode(_) => "MODE",
             Field::Count(_) => "NUMBER",
             Field::Size(_) | Field::LargeSize(_) => "SIZE",
             Field::Time(_) => "TIME",
@@ -135,6 +139,7 @@ impl Setting {
                 LogFormat::Text => "text".to_owned(),
                 LogFormat::Json => "json".to_owned(),
             },
+            Field::Mode(access) => access(settings).name().to_owned(),
             Field::Count(access) => access(settings).to_string(),
             Field::Size(access) => size::render(*access(settings) as u64),
             Field::LargeSize(access) => size::render(*access(settings)),
@@ -161,6 +166,10 @@ impl Setting {
                     "json" => LogFormat::Json,
                     _ => return Err("it may be text or json".to_owned()),
                 }
+            }
+            Field::Mode(access) => {
+                let mode = Mode::ALL.into_iter().find(|mode| mode.name() == text);
+                *access(settings) = mode.ok_or("it may be read-write, read-only or write-only")?;
             }
             Field::Count(access) => {
                 let count = text.parse().ok().filter(|count| *count > 0);

@@ -39,6 +39,14 @@ impl Engine {
         }
     }
 
+    /// Root, for a caller whom somebody else has authenticated.
+    pub async fn root(&self) -> Result<User> {
+        match self.catalog().await?.state.users.get(ROOT_USER) {
+            Some(entry) => Ok(User { id: entry.id, name: ROOT_USER.to_owned(), admin: entry.admin }),
+            None => Err(access_denied(ROOT_USER)),
+        }
+    }
+
     /// The tenant a user may act in.
     pub async fn tenant(&self, user: &User, name: &str) -> Result<TenantId> {
         let catalog = self.catalog().await?;

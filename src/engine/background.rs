@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Duties, Engine, FlushTriggers, Report, databases::OpenDatabase, databases::Tail};
+use super::{Duties, Effort, Engine, FlushTriggers, Report, databases::OpenDatabase, databases::Tail};
 use crate::database::{DatabaseState, expired_files, merge_jobs, pack_jobs, unpack_jobs};
 use crate::ledger::Manifest;
 
@@ -64,7 +64,7 @@ async fn round(engine: &Engine) {
 }
 
 /// What a database needs, judged without asking the store any more.
-fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseState>) -> Duties {
+pub(super) fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseState>) -> Duties {
     let now = engine.clock().now();
     let (state, rules) = (&manifest.state, engine.rules(false));
     let merge = !merge_jobs(state, rules).is_empty()
@@ -82,7 +82,7 @@ fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseStat
 /// Does duties of one database; failures are logged, and tried again at the next occasion.
 async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties) {
     let mut report = Report::default();
-    match engine.maintain_open(open, duties, false, &mut report).await {
+    match engine.maintain_open(open, duties, Effort::default(), &mut report).await {
         Ok(()) if report != Report::default() => {
             tracing::debug!(tenant = %open.tenant, database = %open.id, %report, "housekeeping");
         }

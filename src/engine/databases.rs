@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Engine, writer};
+use super::{Effort, Engine, writer};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, Refusal, apply};
 use crate::ledger::{Ledger, Listing, Manifest, Step};
@@ -179,11 +179,13 @@ impl Engine {
 
     /// The catalog as of half a minute ago or younger.
     pub(super) async fn catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
+        self.begin().await?;
         self.inner.catalog.fresh(&self.inner.store, CATALOG_AGE).await
     }
 
     /// The catalog as it is now.
     pub(super) async fn newest_catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
+        self.begin().await?;
         self.inner.catalog.fresh(&self.inner.store, Duration::ZERO).await
     }
 
@@ -280,7 +282,7 @@ impl Engine {
                 Committed::Done(_) => return Ok(true),
                 Committed::Nothing => return Ok(false),
                 Committed::Superseded => return Err(catalog::database_not_found(&database.name)),
-                Committed::FlushFirst => self.flush_open(&database.open).await.map(|_| ())?,
+                Committed::FlushFirst => self.flush_open(&database.open, Effort::default()).await.map(|_| ())?,
             }
         }
         Err(Error::new(Code::Unavailable, "flushes kept getting in the way; try again"))

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Engine,
+    Effort, Engine,
     databases::{Committed, OpenDatabase},
     snapshot::Arrangement,
 };
@@ -40,6 +40,8 @@ pub struct Flushed {
     pub segments: usize,
     pub rows: u64,
     pub files: usize,
+    /// Jobs that were not begun for lack of time: 1, or 0.
+    pub left: usize,
 }
 
 type Segments = Vec<(SegmentName, Arc<Segment>)>;
@@ -49,7 +51,7 @@ pub(super) type Rows = stream::BoxStream<'static, Result<RecordBatch>>;
 
 impl Engine {
     /// Settles everything that was acknowledged before the call.
-    pub(super) async fn flush_open(&self, open: &OpenDatabase) -> Result<Flushed> {
+    pub(super) async fn flush_open(&self, open: &OpenDatabase, effort: Effort) -> Result<Flushed> {
         let _turn = open.flushing.lock().await;
         let store = &self.inner.store;
         let mut done = Flushed::default();
@@ -59,6 +61,10 @@ impl Engine {
             attempts += 1;
             let listing = open.ledger.load(store).await?;
             open.learn_tail(&listing);
+            if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
+                done.left = open.tail().segments.min(1);
+                break;
+            }
             let state = &listing.manifest.state;
             if state.dropped {
                 return Ok(done);
@@ -104,6 +110,7 @@ impl Engine {
             segments: consumed.len(),
             rows: tables.iter().map(|table| table.consumed.rows).sum(),
             files: tables.iter().map(|table| table.files.len()).sum(),
+            left: 0,
         };
         let edit =
             Edit::Flush { floor: manifest.state.floor, consumed: consumed.clone(), base: manifest.version, tables };

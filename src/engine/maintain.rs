@@ -1,6 +1,7 @@
 //! Every duty, until nothing is left to do.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::{Engine, databases::OpenDatabase};
 use crate::catalog::CatalogState;
@@ -23,6 +24,29 @@ impl Duties {
     pub const NONE: Duties = Duties { flush: false, merge: false, retain: false, collect: false };
 }
 
+/// How far a round of housekeeping goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Effort {
+    /// Merge all that can be merged, and not only what pays off by itself.
+    pub thorough: bool,
+    /// No job is begun that would hardly be done by then.
+    pub until: Option<Instant>,
+}
+
+/// What a job is reckoned to rewrite in a second where its time is limited. Much less than most machines
+/// do: a job that is broken off has done nothing.
+const REWRITTEN_BYTES: u64 = 4 << 20;
+/// What a job takes however small it is.
+const JOB_TIME: Duration = Duration::from_secs(1);
+
+impl Effort {
+    /// Whether there is time to rewrite so many bytes.
+    pub(super) fn allows(self, bytes: u64) -> bool {
+        let time = JOB_TIME + Duration::from_millis(bytes.saturating_mul(1_000) / REWRITTEN_BYTES);
+        self.until.is_none_or(|until| until.saturating_duration_since(Instant::now()) >= time)
+    }
+}
+
 /// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
@@ -38,6 +62,8 @@ pub struct Report {
     pub expired: usize,
     /// Objects deleted.
     pub collected: usize,
+    /// Jobs that were not begun for lack of time.
+    pub left: usize,
 }
 
 impl fmt::Display for Report {
@@ -46,7 +72,11 @@ impl fmt::Display for Report {
             formatter,
             "{} databases: {} segments ({} rows) settled into {} files, {} merges, {} files expired, {} objects deleted",
             self.databases, self.segments, self.rows, self.files, self.merges, self.expired, self.collected
-        )
+        )?;
+        match self.left {
+            0 => Ok(()),
+            left => write!(formatter, ", {left} jobs left for lack of time"),
+        }
     }
 }
 
@@ -56,7 +86,7 @@ impl Engine {
         let mut report = Report::default();
         let catalog = self.newest_catalog().await?;
         for open in self.all_databases(&catalog) {
-            self.maintain_open(&open, duties, true, &mut report).await?;
+            self.maintain_open(&open, duties, Effort { thorough: true, until: None }, &mut report).await?;
             report.databases += 1;
         }
         if duties.collect {
@@ -74,16 +104,16 @@ impl Engine {
         databases
     }
 
-    /// `thorough`: merge all that can be merged, not only what pays off by itself.
     pub(super) async fn maintain_open(
         &self,
         open: &OpenDatabase,
         duties: Duties,
-        thorough: bool,
+        effort: Effort,
         report: &mut Report,
     ) -> Result<()> {
         if duties.flush {
-            let flushed = self.flush_open(open).await?;
+            let flushed = self.flush_open(open, effort).await?;
+            report.left += flushed.left;
             report.segments += flushed.segments;
             report.rows += flushed.rows;
             report.files += flushed.files;
@@ -92,9 +122,9 @@ impl Engine {
             report.expired += self.retain_open(open).await?;
         }
         if duties.merge {
-            report.merges += self.merge_open(open, thorough).await?;
+            self.merge_open(open, effort, report).await?;
         }
-        if duties.collect {
+        if duties.collect && effort.allows(0) {
             report.collected += self.collect_open(open).await?;
         }
         Ok(())
@@ -102,39 +132,59 @@ impl Engine {
 
     /// Merges a database's files until no job is left. Each round commits at least one merge or
     /// ends.
-    async fn merge_open(&self, open: &OpenDatabase, thorough: bool) -> Result<usize> {
-        let rules = self.rules(thorough);
+    async fn merge_open(&self, open: &OpenDatabase, effort: Effort, report: &mut Report) -> Result<()> {
+        if !effort.allows(0) {
+            report.left += 1;
+            return Ok(());
+        }
+        let rules = self.rules(effort.thorough);
         // One look at the store to begin with; from then on every commit, won or lost, shows the newest.
         let manifest = open.ledger.load(&self.inner.store).await?.manifest;
         self.unpack_open(open, &manifest, rules).await?;
-        let mut merges = 0;
         loop {
             let manifest = open.ledger.current(&self.inner.store).await?;
             let mut jobs = if manifest.state.dropped { Vec::new() } else { merge_jobs(&manifest.state, rules) };
             // Processes that merge at the same time begin at different jobs, to do less work twice.
             let begin = self.inner.clock.random() % (jobs.len() as u64).max(1);
             jobs.rotate_left(usize::try_from(begin).unwrap_or(0));
-            let mut progress = false;
+            let (mut progress, mut left) = (false, 0);
             for job in &jobs {
+                if !effort.allows(job.inputs.iter().map(|file| file.size).sum()) {
+                    left += 1;
+                    continue;
+                }
                 // A base version below the fence could not commit: take the newest for each job.
                 let newest = open.ledger.current(&self.inner.store).await?;
                 if !job.is_possible(&newest.state) {
                     continue;
                 }
                 if self.run_merge(open, &newest, job).await.map_err(|error| in_table(&job.name, error))? {
-                    merges += 1;
+                    report.merges += 1;
                     progress = true;
                 }
             }
             if !progress {
+                report.left += left;
                 break;
             }
         }
-        self.pack_open(open, rules).await?;
-        Ok(merges)
+        self.pack_open(open, rules).await
     }
 }
 
 fn in_table(name: &str, error: Error) -> Error {
     Error::new(error.code, format!("table '{name}': {}", error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_begun_as_far_as_the_time_goes() {
+        assert!(Effort::default().allows(u64::MAX));
+        let within = |seconds| Effort { thorough: false, until: Some(Instant::now() + Duration::from_secs(seconds)) };
+        assert!(within(10).allows(4 << 20) && within(10).allows(0));
+        assert!(!within(10).allows(64 << 20) && !within(0).allows(0));
+    }
 }

@@ -23,6 +23,7 @@ mod leaves;
 mod maintain;
 mod merge;
 mod retain;
+mod rounds;
 mod snapshot;
 mod tables;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::OnceCell;
 
 use crate::catalog::{CatalogState, Passwords};
 use crate::database::{Rules, Sizes};
@@ -51,7 +53,7 @@ pub use background::run_background;
 pub use check::CheckReport;
 pub use databases::Database;
 pub use leaves::Leaves;
-pub use maintain::{Duties, Report};
+pub use maintain::{Duties, Effort, Report};
 pub use snapshot::{Arrangement, Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
 
@@ -141,14 +143,21 @@ struct Inner {
     leaves: Leaves,
     totals: Totals,
     stopping: AtomicBool,
+    begun: OnceCell<()>,
 }
 
 impl Engine {
     /// Opens a store: proves that its conditional create can be relied on, and creates the first
     /// tenant, database and user in an empty one.
     pub async fn open(store: Store, clock: SharedClock, options: EngineOptions) -> Result<Engine> {
-        store::probe::probe_once(&store).await?;
-        let engine = Engine {
+        let engine = Engine::lazy(store, clock, options);
+        engine.begin().await?;
+        Ok(engine)
+    }
+
+    /// The same, but the store is asked nothing before the first request needs it.
+    pub fn lazy(store: Store, clock: SharedClock, options: EngineOptions) -> Engine {
+        Engine {
             inner: Arc::new(Inner {
                 hybrid: HybridClock::default(),
                 writer: clock.random(),
@@ -161,13 +170,29 @@ impl Engine {
                 leaves: Leaves::default(),
                 totals: Totals::default(),
                 stopping: AtomicBool::new(false),
+                begun: OnceCell::new(),
                 store,
                 clock,
                 options,
             }),
+        }
+    }
+
+    /// Makes sure, once, that the store can be relied on and has a catalog.
+    async fn begin(&self) -> Result<()> {
+        let begin = || async {
+            // Asked at the same time: to look for a catalog does no harm, whatever the store is like.
+            let (store, catalog) = (&self.inner.store, &self.inner.catalog);
+            let (proven, found) = tokio::join!(store::probe::is_proven(store), catalog.try_load(store));
+            if !proven? {
+                store::probe::probe_once(store).await?;
+            }
+            if found?.is_none() {
+                self.begin_catalog().await?;
+            }
+            Ok(())
         };
-        engine.begin_catalog().await?;
-        Ok(engine)
+        self.inner.begun.get_or_try_init(begin).await.copied()
     }
 
     pub fn store(&self) -> &Store {

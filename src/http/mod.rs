@@ -14,7 +14,7 @@
 //! stored where, what SQL means; `Authorization` in a log.
 //!
 //! The order of the checks decides which of several errors a client sees: path, method, size of the
-//! body, `Authorization` present, query string, codings, credentials, `Accept`, `Accept-Encoding`,
+//! body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`, `Accept-Encoding`,
 //! load, and then the content.
 
 mod answer;
@@ -44,11 +44,13 @@ use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use redact::redact;
+pub use respond::refusal;
 pub use serve::serve;
+pub use session::Vouched;
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use crate::model::{Code, Error, Result};
+use crate::model::{Code, Error, Mode, Result};
 use crate::query::Queries;
 
 /// What the wire is set up with, next to the engine's limits.
@@ -56,6 +58,8 @@ use crate::query::Queries;
 pub struct HttpOptions {
     /// The address listened on, a label of the metrics.
     pub host: String,
+    /// What clients may do.
+    pub mode: Mode,
     /// Bytes of an unchunked result that are gathered before its status is sent. A larger result is
     /// sent as it comes; an error after that cuts the connection.
     pub result_buffer_bytes: usize,
@@ -71,6 +75,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         HttpOptions {
             host: String::new(),
+            mode: Mode::ReadWrite,
             result_buffer_bytes: 32 << 20,
             body_memory_bytes: 512 << 20,
             body_idle: Duration::from_secs(30),

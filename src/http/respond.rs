@@ -60,6 +60,11 @@ impl IntoResponse for Failure {
     }
 }
 
+/// The answer to a request that a door refuses before it comes to a route.
+pub fn refusal(error: Error) -> Response {
+    Failure::from(error).into_response()
+}
+
 pub async fn not_found(uri: Uri) -> Failure {
     Error::new(Code::NotFound, format!("there is nothing at {}", uri.path())).into()
 }
@@ -80,9 +85,5 @@ pub const COST: &str = "x-siltdb-cost";
 
 /// The value of [`COST`]: `put=1 get=1 list=0 delete=0 read=0 written=1234`.
 pub fn cost_header(cost: Cost) -> HeaderValue {
-    let text = format!(
-        "put={} get={} list={} delete={} read={} written={}",
-        cost.puts, cost.gets, cost.lists, cost.deletes, cost.bytes_read, cost.bytes_written
-    );
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::from_str(&cost.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

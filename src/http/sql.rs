@@ -30,10 +30,10 @@ pub async fn sql(
     let (parts, body) = request.into_parts();
     let payload = body::read(&app, &parts.headers, body, app.engine().limits().sql_body_bytes).await?;
     facts.received(payload.bytes.len());
-    let authorization = session::authorization(&parts.headers)?;
+    let claim = session::claim(&parts)?;
     let parameters = Parameters::parse(parts.uri.query())?;
     let request_coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
-    let caller = session::identify(&app, authorization, &parameters, &facts).await?;
+    let caller = session::identify(&app, claim, &parameters, &facts).await?;
     facts.concerns(Kind::Query, None);
     let (text, _share) = payload.decode(&app, request_coding).await?.into_parts();
     parameters.check_stream_trigger()?;
@@ -49,6 +49,7 @@ pub async fn sql(
         tenant_name: parameters.tenant,
         database: parameters.database,
         target_partitions: parameters.target_partitions,
+        mode: app.inner.options.mode,
     };
     match run(&app, session, statement, &meter).await? {
         Output::Nothing => {

@@ -29,11 +29,12 @@ pub async fn write(
     let (parts, body) = request.into_parts();
     let payload = body::read(&app, &parts.headers, body, app.engine().limits().write_body_bytes).await?;
     facts.received(payload.bytes.len());
-    let authorization = session::authorization(&parts.headers)?;
+    let claim = session::claim(&parts)?;
     let parameters = Parameters::parse(parts.uri.query())?;
     let coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
-    let caller = session::identify(&app, authorization, &parameters, &facts).await?;
+    let caller = session::identify(&app, claim, &parameters, &facts).await?;
     facts.concerns(Kind::Write, Some(&parameters.database));
+    app.inner.options.mode.check_writing()?;
     let (text, share) = payload.decode(&app, coding).await?.into_parts();
     let permit = app.write_permit()?;
     let meter = Arc::new(Meter::new());

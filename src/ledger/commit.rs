@@ -14,6 +14,9 @@ const HINT_INTERVAL: Duration = Duration::from_secs(1);
 /// somebody else's commit won, so that the system as a whole goes on.
 const COMMIT_ATTEMPTS: usize = 100;
 
+/// The longest that a commit gives way after it has lost its turn.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// What to do with the newest manifest.
 pub enum Step<S, T> {
     /// Make this the next state.
@@ -34,7 +37,8 @@ impl<S: State> Ledger<S> {
         store: &Store,
         mut decide: impl FnMut(&Manifest<S>) -> Result<Step<S, T>>,
     ) -> Result<(Arc<Manifest<S>>, T)> {
-        for _ in 0..COMMIT_ATTEMPTS {
+        for lost in 0..COMMIT_ATTEMPTS {
+            let began = tokio::time::Instant::now();
             let newest = self.load(store).await?.manifest;
             let (kind, state, output) = match decide(&newest)? {
                 Step::Done(output) => return Ok((newest, output)),
@@ -44,11 +48,21 @@ impl<S: State> Ledger<S> {
             if self.append(store, &next).await? {
                 return Ok((next, output));
             }
+            self.give_way(began.elapsed(), lost).await;
         }
         Err(Error::new(
             Code::Unavailable,
             format!("{} is so busy that {COMMIT_ATTEMPTS} commits in a row lost their turn", self.root()),
         ))
+    }
+
+    /// Waits a random time, longer with every turn that was lost: of many that commit at once each would
+    /// otherwise lose to every other, and pay for it. Measured by what an attempt takes on this store.
+    async fn give_way(&self, took: Duration, lost: usize) {
+        let turns = 4_u32 << lost.min(4);
+        let longest = took.saturating_mul(turns).min(LONGEST_PAUSE);
+        let longest = u64::try_from(longest.as_micros()).unwrap_or(0);
+        tokio::time::sleep(Duration::from_micros(self.clock.random() % longest.max(1))).await;
     }
 
     /// Creates manifest 1 if the log is empty. `false` when somebody had done so.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::model::clock::{ManualClock, SharedClock};
+use crate::store::fault::{Fault, Faults, Operation};
 use crate::store::{CreateOutcome, Store};
 
 /// A list of numbers; commits append to it.
@@ -67,6 +68,37 @@ async fn commits_of_many_processes_are_all_kept_in_one_line() {
         assert_eq!((manifest.version, manifest.parent), (version, parent));
         parent = Some(manifest.commit);
     }
+}
+
+/// Every request takes as long as on S3.
+#[derive(Debug)]
+struct Distance;
+
+impl Faults for Distance {
+    fn before(&self, _: Operation, _: &str) -> Fault {
+        Fault::Delay(Duration::from_millis(30))
+    }
+}
+
+/// Without a pause each of them loses to all that are before it: 1,275 manifests are sent.
+#[tokio::test(start_paused = true)]
+async fn fifty_that_commit_at_once_do_not_cost_each_other_fifty() {
+    let store = Store::memory();
+    begun(&store).await;
+    let far = store.with_faults(Arc::new(Distance));
+    let before = far.totals().snapshot();
+    let tasks = (0..50u64).map(|writer| {
+        let far = far.clone();
+        tokio::spawn(async move { append(&Ledger::new("r/", clock(100 + writer)), &far, writer).await.unwrap() })
+    });
+    let mut versions = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        versions.push(task.await.unwrap());
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (2..52).collect::<Vec<u64>>());
+    let sent = (far.totals().snapshot() - before).puts;
+    assert!(sent < 300, "{sent}");
 }
 
 #[tokio::test]

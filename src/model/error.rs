@@ -53,6 +53,7 @@ pub enum Code {
     MissingAuthorization,
     NotFound,
     MethodNotAllowed,
+    ModeForbids,
     BodyTooLarge,
     HeadersTooLarge,
     QueryTimeout,
@@ -106,6 +107,7 @@ impl Code {
             | Code::MissingAuthorization
             | Code::NotFound
             | Code::MethodNotAllowed
+            | Code::ModeForbids
             | Code::BodyTooLarge
             | Code::HeadersTooLarge
             | Code::QueryTimeout

@@ -46,7 +46,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     engine::{Database, Engine, User},
-    model::{Code, Error, Result, TenantId},
+    model::{Code, Error, Mode, Result, TenantId},
     store::Meter,
 };
 
@@ -64,6 +64,7 @@ pub struct Session {
     pub database: String,
     /// Partitions of the plan, which is also how many requests to the store are in flight at once.
     pub target_partitions: Option<usize>,
+    pub mode: Mode,
 }
 
 /// What a statement answers.
@@ -121,6 +122,7 @@ impl Queries {
         let limits = self.inner.engine.limits();
         let deadline = Instant::now() + limits.query_time;
         let statement = statement::parse(sql, limits)?;
+        check_mode(session.mode, &statement)?;
         let request = Request { queries: self.inner.clone(), session, meter: meter.clone(), deadline };
         match statement {
             Statement::Nothing => Ok(Output::Nothing),
@@ -180,6 +182,24 @@ impl Request {
 
     fn timed_out(&self) -> Error {
         timed_out(self.engine().limits().query_time)
+    }
+}
+
+/// Refuses what the mode does not allow.
+fn check_mode(mode: Mode, statement: &Statement) -> Result<()> {
+    match statement {
+        Statement::Nothing => Ok(()),
+        Statement::CreateDatabase { .. }
+        | Statement::DropDatabase { .. }
+        | Statement::CreateTable { .. }
+        | Statement::DropTable { .. }
+        | Statement::Insert(_) => mode.check_writing(),
+        Statement::ShowDatabases
+        | Statement::ShowTables { .. }
+        | Statement::DescribeDatabase { .. }
+        | Statement::DescribeTable { .. }
+        | Statement::Query(_)
+        | Statement::Explain(_) => mode.check_reading(),
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
@@ -29,6 +30,7 @@ use tokio::{
 
 use crate::{
     model::{Code, Error, Result},
+    store::Meter,
     table,
 };
 
@@ -57,7 +59,23 @@ pub(super) async fn explain(request: &Request, explain: Explain) -> Result<Outpu
         None => ExplainFormat::Indent,
         Some(name) => name.parse().map_err(|error| from_datafusion(&error))?,
     };
-    run(request, explain.query, Some(Showing { analyze: explain.analyze, verbose: explain.verbose, format })).await
+    let showing = Showing { analyze: explain.analyze, verbose: explain.verbose, format };
+    match run(request, explain.query, Some(showing)).await? {
+        Output::Rows { schema, batches } if explain.analyze => {
+            let (meter, shape) = (request.meter.clone(), schema.clone());
+            // Made only when the rows before it have been, which is when the query has run.
+            let costs = stream::once(async move { costs(&meter, shape) });
+            Ok(Output::Rows { schema, batches: batches.chain(costs).boxed() })
+        }
+        output => Ok(output),
+    }
+}
+
+/// What the query asked of the object store, as a line of its plan.
+fn costs(meter: &Meter, schema: SchemaRef) -> Result<RecordBatch> {
+    let text = |text: String| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+    let columns = vec![text("Requests to the store".to_owned()), text(meter.snapshot().to_string())];
+    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>) -> Result<Output> {

@@ -1,5 +1,6 @@
 //! What was asked of the store: requests by kind and bytes, counted as they are sent.
 
+use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,6 +46,16 @@ impl Cost {
     /// Requests of all kinds.
     pub fn requests(&self) -> u64 {
         self.puts + self.gets + self.lists + self.deletes
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "put={} get={} list={} delete={} read={} written={}",
+            self.puts, self.gets, self.lists, self.deletes, self.bytes_read, self.bytes_written
+        )
     }
 }
 

@@ -147,6 +147,14 @@ impl SegmentName {
     }
 }
 
+/// The database that a segment is of, by its key; `None` for whatever is not a segment.
+pub fn database_of_segment(path: &str) -> Option<(TenantId, DatabaseId)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let ["t", tenant, "d", database, "log", name] = parts.as_slice() else { return None };
+    SegmentName::parse(name)?;
+    Some((TenantId(tenant.parse().ok()?), DatabaseId(database.parse().ok()?)))
+}
+
 /// What a name in a log folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogName {
@@ -178,6 +186,10 @@ mod tests {
         assert!(log_after(root, 7) < manifest(root, 8));
         assert!(log_before(root, 7) < manifest(root, 7));
         assert!(manifest(root, 6) < log_before(root, 7));
+        assert_eq!(database_of_segment(&name.path(root)), Some((TenantId(1), DatabaseId(2))));
+        for other in [manifest(root, 7), hint(root), format!("x/{}", name.path(root))] {
+            assert_eq!(database_of_segment(&other), None, "{other}");
+        }
         assert!(is_manifest(&manifest(root, 7)) && !is_manifest(&name.path(root)) && !is_manifest(&hint(root)));
     }
 

@@ -86,10 +86,10 @@ pub async fn probe(store: &Store, prefix: &str, random: u64) -> ProbeReport {
 ///
 /// Errors: [`Code::StoreUnavailable`], naming the check that failed.
 pub async fn probe_once(store: &Store) -> Result<()> {
-    let result = paths::probe_result(PROBE_VERSION);
-    if store.get(&result).await?.is_some() {
+    if is_proven(store).await? {
         return Ok(());
     }
+    let result = paths::probe_result(PROBE_VERSION);
     let probe = Probe::new(store, paths::PROBE_PREFIX, store.clock.random());
     let report = probe.essentials().await;
     probe.clean_up().await;
@@ -102,6 +102,11 @@ pub async fn probe_once(store: &Store) -> Result<()> {
         CreateOutcome::Created | CreateOutcome::Taken(_) => Ok(()),
         CreateOutcome::Unknown(error) => Err(error),
     }
+}
+
+/// Whether this store was found good before.
+pub async fn is_proven(store: &Store) -> Result<bool> {
+    Ok(store.get(&paths::probe_result(PROBE_VERSION)).await?.is_some())
 }
 
 struct Probe<'a> {
@@ -285,7 +290,7 @@ impl<'a> Probe<'a> {
     /// does not work, its check says.
     async fn clean_up(&self) {
         let Ok(entries) = self.store.list(&self.prefix, None).await else { return };
-        let removals = stream::iter(&entries).map(|entry| self.store.delete(&entry.path));
+        let removals = stream::iter(entries).map(|entry| async move { self.store.delete(&entry.path).await });
         removals.buffer_unordered(CONCURRENT).for_each(|_| async {}).await;
     }
 

@@ -17,8 +17,10 @@
 //! read the difference before you believe it.
 
 mod architecture;
+mod bucket;
 mod client;
 mod commands;
+mod conversation;
 mod durability;
 mod open_at_rest;
 mod oracle;
@@ -28,3 +30,8 @@ mod retention;
 mod server;
 mod sql;
 mod wire;
+
+/// The program that is tested.
+fn siltdb() -> &'static str {
+    env!("CARGO_BIN_EXE_siltdb")
+}

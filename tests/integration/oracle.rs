@@ -143,6 +143,7 @@ impl World {
             tenant_name: "cnosdb".to_owned(),
             database: "world".to_owned(),
             target_partitions: Some(3),
+            mode: siltdb::model::Mode::ReadWrite,
         };
         World { engine, clock, queries, session, database }
     }

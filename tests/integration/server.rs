@@ -11,8 +11,6 @@ use tempfile::TempDir;
 
 use crate::client::{Request, Response, send};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_siltdb");
-
 /// `root:` in base64: the user every store begins with, and the empty password.
 pub const ROOT: &str = "Basic cm9vdDo=";
 
@@ -38,7 +36,7 @@ impl Target {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(crate::siltdb());
         // No setting of the person who runs the tests may change their outcome.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SILTDB_")) {
             command.env_remove(name);

@@ -24,7 +24,7 @@ use crate::{
     engine::{Leaves, TableSnapshot, TailPart, User},
     merge::{self, Key},
     model::{
-        Column, ColumnId, ColumnKind, DataFile, FieldType, OrderKey, OrderRange, Precision, TableId, TableSchema,
+        Column, ColumnId, ColumnKind, DataFile, FieldType, Mode, OrderKey, OrderRange, Precision, TableId, TableSchema,
         TenantId, UserId,
         clock::{Clock, ManualClock},
         limits::Limits,
@@ -203,6 +203,7 @@ impl Made {
             tenant_name: "cnosdb".to_owned(),
             database: "public".to_owned(),
             target_partitions: Some(partitions),
+            mode: Mode::ReadWrite,
         };
         let state = Context::new(&Limits::default()).unwrap().session(&session, Arc::new(catalogs), self.now);
         (SessionContext::new_with_state(state), meter)

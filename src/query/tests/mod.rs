@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 
 use crate::{
     engine::{Engine, EngineOptions},
-    model::{Code, Error, Result, clock::ManualClock, limits::Limits},
+    model::{Code, Error, Mode, Result, clock::ManualClock, limits::Limits},
     store::{Meter, Store},
 };
 
@@ -44,6 +44,7 @@ impl Sql {
             tenant_name: "cnosdb".to_owned(),
             database: "public".to_owned(),
             target_partitions: Some(4),
+            mode: Mode::ReadWrite,
         };
         Sql { queries: Queries::new(engine).unwrap(), session }
     }

@@ -1,0 +1,177 @@
+//! Housekeeping within the time of one invocation.
+//!
+//! What settles comes first, for it is what writers and queries wait for; merges come after, as far as
+//! the time goes. What is left is done at the next event or schedule. The process may be stopped at
+//! any instant: the protocol keeps the store consistent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use siltdb::engine::{Duties, Effort, Engine, Report};
+use siltdb::model::{Code, DatabaseId, Error, Result, TenantId};
+use siltdb::store::paths::database_of_segment;
+use tokio::time::timeout_at;
+
+use crate::deadline::Deadline;
+use crate::event::{AnswerBy, Errand, Object};
+use crate::runtime::Answer;
+
+const SETTLING: Duties = Duties { flush: true, retain: true, ..Duties::NONE };
+const MERGING: Duties = Duties { merge: true, ..Duties::NONE };
+
+type Place = (TenantId, DatabaseId);
+
+/// Does it, and says what came of it.
+pub async fn run(engine: &Engine, errand: Errand, deadline: Deadline) -> Answer {
+    let effort = Effort { thorough: false, until: Some(deadline.soft()) };
+    match errand {
+        Errand::Due => round(engine, effort, deadline).await,
+        Errand::Created { objects, answer_by } => {
+            let places = places(engine.store().url(), objects);
+            let unsettled = settle(engine, places.keys().copied().collect(), effort, deadline).await;
+            answer(&places, unsettled, answer_by)
+        }
+    }
+}
+
+async fn round(engine: &Engine, effort: Effort, deadline: Deadline) -> Answer {
+    match timeout_at(deadline.hard(), engine.tend_due(effort)).await {
+        Ok(Ok(report)) => {
+            tracing::info!(%report, "housekeeping");
+            Answer::Value(told(&report))
+        }
+        Ok(Err(error)) => Answer::Failed(error),
+        Err(_) => {
+            tracing::info!("housekeeping was broken off for lack of time");
+            Answer::Value(json!({"unfinished": true}))
+        }
+    }
+}
+
+fn told(report: &Report) -> Value {
+    json!({
+        "databases": report.databases, "segments": report.segments, "rows": report.rows, "files": report.files,
+        "merges": report.merges, "expired": report.expired, "collected": report.collected,
+        "unfinished": report.left > 0,
+    })
+}
+
+/// The databases that new segments are of, each with the messages that told of it. Everything else
+/// that came is what housekeeping itself has put there, or not SiltDB's: nothing to do.
+fn places(url: &str, objects: Vec<Object>) -> BTreeMap<Place, BTreeSet<String>> {
+    let bucket = url.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, "")));
+    let mut places: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
+    for object in objects {
+        let path = match bucket {
+            Some((name, _)) if name != object.bucket => {
+                tracing::warn!(bucket = object.bucket, "an event is of another bucket than the store's");
+                continue;
+            }
+            Some((_, prefix)) if !prefix.is_empty() => {
+                object.key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'))
+            }
+            _ => Some(object.key.as_str()),
+        };
+        if let Some(place) = path.and_then(database_of_segment) {
+            places.entry(place).or_default().insert(object.message);
+        }
+    }
+    places
+}
+
+/// The databases whose logs could not be settled, and why.
+async fn settle(engine: &Engine, places: Vec<Place>, effort: Effort, deadline: Deadline) -> BTreeMap<Place, Error> {
+    let mut unsettled = BTreeMap::new();
+    let mut settled = Vec::new();
+    for place in places {
+        match tend(engine, place, SETTLING, effort, deadline).await {
+            Ok(report) if report.left == 0 => settled.push(place),
+            Ok(_) => drop(unsettled.insert(place, out_of_time())),
+            Err(error) => drop(unsettled.insert(place, error)),
+        }
+    }
+    for place in settled {
+        // Nobody waits for it, and the next event or schedule tries again.
+        if let Err(error) = tend(engine, place, MERGING, effort, deadline).await {
+            tracing::info!(tenant = %place.0, database = %place.1, %error, "merges are left for the next time");
+        }
+    }
+    unsettled
+}
+
+async fn tend(engine: &Engine, place: Place, duties: Duties, effort: Effort, deadline: Deadline) -> Result<Report> {
+    let (tenant, database) = place;
+    let tended = timeout_at(deadline.hard(), engine.tend_database(tenant, database, duties, effort)).await;
+    let report = tended.unwrap_or_else(|_| Err(out_of_time()))?;
+    tracing::info!(%tenant, %database, %report, "housekeeping");
+    Ok(report)
+}
+
+fn out_of_time() -> Error {
+    Error::new(Code::Unavailable, "the function's time was over")
+}
+
+/// Messages of what could not be settled come again; other callers are told of the first failure.
+fn answer(
+    places: &BTreeMap<Place, BTreeSet<String>>,
+    mut unsettled: BTreeMap<Place, Error>,
+    answer_by: AnswerBy,
+) -> Answer {
+    for ((tenant, database), error) in &unsettled {
+        tracing::warn!(%tenant, %database, %error, "a log could not be settled");
+    }
+    match answer_by {
+        AnswerBy::Message => {
+            let failed: BTreeSet<&String> = unsettled.keys().filter_map(|place| places.get(place)).flatten().collect();
+            let failed: Vec<Value> = failed.into_iter().map(|message| json!({"itemIdentifier": message})).collect();
+            Answer::Value(json!({"batchItemFailures": failed}))
+        }
+        AnswerBy::Event => match unsettled.pop_first() {
+            Some((_, error)) => Answer::Failed(error),
+            None => Answer::Value(json!({"databases": places.len()})),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(message: &str, bucket: &str, key: &str) -> Object {
+        Object { message: message.to_owned(), bucket: bucket.to_owned(), key: key.to_owned() }
+    }
+
+    const SEGMENT: &str = "t/1/d/2/log/00000000000000000007.w.0000000000001234-00000000000000aa-00000001";
+
+    #[test]
+    fn only_segments_of_the_store_are_work() {
+        let own = format!("p/q/{SEGMENT}");
+        let objects = vec![
+            object("a", "b", &own),
+            object("b", "b", &own),
+            object("c", "other", &own),
+            object("d", "b", SEGMENT),
+            object("e", "b", "p/q/t/1/d/2/log/00000000000000000007.m"),
+            object("f", "b", "p/q/t/1/d/2/data/x~1/day=2026-11-24/00000000000000000007-A.parquet"),
+            object("g", "b", "p/q/t/1/d/2/HINT"),
+        ];
+        let found = places("s3://b/p/q", objects);
+        let messages = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        assert_eq!(found, BTreeMap::from([((TenantId(1), DatabaseId(2)), messages)]));
+        assert_eq!(places("s3://b", vec![object("", "b", SEGMENT)]).len(), 1);
+        assert_eq!(places("file:///x", vec![object("", "any", SEGMENT)]).len(), 1);
+    }
+
+    #[test]
+    fn messages_of_what_failed_come_again_and_no_others() {
+        let (good, bad) = ((TenantId(1), DatabaseId(1)), (TenantId(1), DatabaseId(2)));
+        let both = BTreeSet::from(["m1".to_owned(), "m2".to_owned()]);
+        let places = BTreeMap::from([(good, BTreeSet::from(["m1".to_owned(), "m3".to_owned()])), (bad, both)]);
+        let unsettled = || BTreeMap::from([(bad, out_of_time())]);
+        let Answer::Value(value) = answer(&places, unsettled(), AnswerBy::Message) else { panic!("no value") };
+        assert_eq!(value, json!({"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m2"}]}));
+        assert!(matches!(answer(&places, unsettled(), AnswerBy::Event), Answer::Failed(_)));
+        let Answer::Value(value) = answer(&places, BTreeMap::new(), AnswerBy::Message) else { panic!("no value") };
+        assert_eq!(value, json!({"batchItemFailures": []}));
+    }
+}
