@@ -255,15 +255,20 @@ impl Shared {
             for entry in read_directory(&self.root.join(&directory))? {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
-                let Some(metadata) = metadata_if_present(&entry)? else { continue };
-                if name.starts_with(TEMPORARY_PREFIX) {
-                    remove_if_abandoned(&entry.path(), &metadata);
-                } else if metadata.is_dir() {
+                // The directory says what it is; only what is listed is asked for its size.
+                let Some(kind) = if_present(entry.file_type())? else { continue };
+                let is_temporary = name.starts_with(TEMPORARY_PREFIX);
+                if kind.is_dir() && !is_temporary {
                     let inside = format!("{path}/");
                     if inside.starts_with(prefix) || prefix.starts_with(&inside) {
                         pending.push(path);
                     }
-                } else if metadata.is_file() && path.starts_with(prefix) && after.is_none_or(|after| *path > *after) {
+                } else if kind.is_file() && is_temporary {
+                    if let Some(metadata) = if_present(entry.metadata())? {
+                        remove_if_abandoned(&entry.path(), &metadata);
+                    }
+                } else if kind.is_file() && path.starts_with(prefix) && after.is_none_or(|after| *path > *after) {
+                    let Some(metadata) = if_present(entry.metadata())? else { continue };
                     entries.push(ListEntry { path, size: metadata.len(), modified: modified(&metadata) });
                 }
             }
@@ -280,9 +285,9 @@ fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Failure> {
 }
 
 /// `None` for a file that was deleted since its directory was read.
-fn metadata_if_present(entry: &fs::DirEntry) -> Result<Option<fs::Metadata>, Failure> {
-    match entry.metadata() {
-        Ok(metadata) => Ok(Some(metadata)),
+fn if_present<T>(found: io::Result<T>) -> Result<Option<T>, Failure> {
+    match found {
+        Ok(found) => Ok(Some(found)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failure("list", &error)),
     }
