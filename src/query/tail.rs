@@ -87,8 +87,17 @@ pub(super) fn gather(parts: &[TailRows], arrangement: &Arrangement) -> Result<Re
 }
 
 fn gather_column(parts: &[TailRows], places: &[(usize, usize)], name: &str, field: &FieldRef) -> Result<ArrayRef> {
-    let columns: Vec<Option<&ArrayRef>> =
-        parts.iter().map(|rows| rows.part.rows().batch.column_by_name(name)).collect();
+    // Mostly a column stands where it stood in the segment before.
+    let mut place = 0;
+    let mut find = |batch: &'_ RecordBatch| {
+        let fields = batch.schema_ref().fields();
+        if fields.get(place).is_none_or(|field| field.name() != name) {
+            place = fields.iter().position(|field| field.name() == name)?;
+        }
+        Some(place)
+    };
+    let columns = parts.iter().map(|rows| &rows.part.rows().batch);
+    let columns: Vec<Option<&ArrayRef>> = columns.map(|batch| find(batch).map(|place| batch.column(place))).collect();
     if columns.iter().flatten().any(|column| matches!(column.data_type(), DataType::Dictionary(..))) {
         return gather_tags(&columns, places);
     }
@@ -107,16 +116,18 @@ fn gather_column(parts: &[TailRows], places: &[(usize, usize)], name: &str, fiel
 fn gather_tags(columns: &[Option<&ArrayRef>], places: &[(usize, usize)]) -> Result<ArrayRef> {
     let mut tags = Vec::with_capacity(columns.len());
     for column in columns {
-        let typed = |column: &&ArrayRef| {
-            let tags = column.as_dictionary_opt::<Int32Type>()?;
-            Some((tags.keys().clone(), tags.values().as_string_opt::<i32>()?.clone()))
+        let Some(column) = column else {
+            tags.push(None);
+            continue;
         };
-        let found = column.as_ref().map(|column| typed(column).ok_or(column)).transpose();
-        tags.push(found.map_err(|column| Error::internal(format!("a tag is logged as {}", column.data_type())))?);
+        let typed = column.as_dictionary_opt::<Int32Type>();
+        let typed = typed.and_then(|tags| Some((tags.keys(), tags.values().as_string_opt::<i32>()?)));
+        let refused = || Error::internal(format!("a tag is logged as {}", column.data_type()));
+        tags.push(Some(typed.ok_or_else(refused)?));
     }
     let mut gathered = StringViewBuilder::with_capacity(places.len());
     for (number, row) in places {
-        let held = tags[*number].as_ref().filter(|(keys, _)| keys.is_valid(*row));
+        let held = tags[*number].filter(|(keys, _)| keys.is_valid(*row));
         let text = held.and_then(|(keys, texts)| {
             let key = usize::try_from(keys.value(*row)).ok()?;
             texts.is_valid(key).then(|| texts.value(key))

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow::compute::{cast, concat_batches, kernels::aggregate, partition, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use arrow::compute::{cast, concat_batches, kernels::aggregate, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 
 use crate::merge::{self, Key};
 use crate::model::{ColumnId, ColumnKind, Error, Precision, Result, Sum, TableId};
@@ -55,14 +55,34 @@ impl SegmentTable {
         }
         let key = key_of(self.batch.schema_ref())?;
         let tags = self.batch.project(&key.tags)?;
-        let runs = match (key.tags.is_empty(), self.batch.num_rows()) {
-            (true, rows) => std::iter::once(0..rows).collect(),
-            (false, _) => partition(tags.columns())?.ranges(),
-        };
+        let runs = runs_of(&tags, self.batch.num_rows())?;
         let starts = UInt32Array::from_iter_values(runs.iter().filter_map(|run| u32::try_from(run.start).ok()));
         let tags = if key.tags.is_empty() { tags.slice(0, 1) } else { take_record_batch(&tags, &starts)? };
         Ok(self.series.get_or_init(|| Series { runs, tags }))
     }
+}
+
+/// The runs of rows with the same tags.
+fn runs_of(tags: &RecordBatch, rows: usize) -> Result<Vec<Range<usize>>> {
+    let mut begins = vec![false; rows];
+    if let Some(first) = begins.first_mut() {
+        *first = true;
+    }
+    for column in tags.columns() {
+        let column = column.as_dictionary_opt::<Int32Type>();
+        let column = column.ok_or_else(|| Error::internal("a tag of a segment is not a dictionary"))?;
+        let texts = column.values().as_string::<i32>();
+        // Numbers are compared; only where they differ may the text be the same all the same.
+        let text = |row: usize| column.key(row).filter(|key| texts.is_valid(*key)).map(|key| texts.value(key));
+        let keys = column.keys();
+        let same_key = |row: usize| keys.value(row - 1) == keys.value(row) && keys.null_count() == 0;
+        for (row, begins) in begins.iter_mut().enumerate().skip(1) {
+            *begins = *begins || (!same_key(row) && text(row - 1) != text(row));
+        }
+    }
+    let starts = (0..rows).filter(|row| begins[*row]);
+    let ends = (1..rows).filter(|row| begins[*row]).chain(std::iter::once(rows));
+    Ok(starts.zip(ends).map(|(start, end)| start..end).collect())
 }
 
 /// A decoded segment.
