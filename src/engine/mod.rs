@@ -100,7 +100,7 @@ impl Default for EngineOptions {
             limits: Limits::default(),
             flush: FlushTriggers::default(),
             footer_cache_bytes: 128 << 20,
-            tail_cache_bytes: 128 << 20,
+            tail_cache_bytes: 64 << 20,
             root_password_hash: None,
             root_password: SecretString::default(),
             grace: Duration::from_secs(3_600),
