@@ -43,25 +43,30 @@ impl Threads {
         Ok(Threads { runtime: Some(runtime) })
     }
 
-    /// Where to spawn. A caller on a runtime of one thread wants everything there: it owns time.
-    pub(super) fn handle(&self) -> Handle {
-        let here = Handle::current();
-        match &self.runtime {
-            Some(runtime) if here.runtime_flavor() != RuntimeFlavor::CurrentThread => runtime.handle().clone(),
-            _ => here,
-        }
+    /// Our threads; a caller on a runtime of one thread wants everything there: it owns time.
+    fn own(&self) -> Option<&Handle> {
+        let is_single = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        self.runtime.as_ref().filter(|_| !is_single).map(Runtime::handle)
     }
 
-    /// Runs work that recurses deeply; `None` if it panicked or no thread could be had for it.
+    /// Where to spawn.
+    pub(super) fn handle(&self) -> Handle {
+        self.own().cloned().unwrap_or_else(Handle::current)
+    }
+
+    /// Runs work that recurses deeply; `None` if no thread could be had for it.
     pub(super) fn spawn_deep<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<Option<T>> {
-        // The blocking threads of another runtime have a stack of their own choice.
-        self.handle().spawn_blocking(move || {
-            let thread = std::thread::Builder::new().name("siltdb-plan".to_owned()).stack_size(STACK_BYTES);
-            thread.spawn(work).ok()?.join().ok()
-        })
+        match self.own() {
+            // Those for blocking work have the same stack as the others, and are there already.
+            Some(own) => own.spawn_blocking(move || Some(work())),
+            None => Handle::current().spawn_blocking(move || {
+                let thread = std::thread::Builder::new().name("siltdb-plan".to_owned()).stack_size(STACK_BYTES);
+                thread.spawn(work).ok()?.join().ok()
+            }),
+        }
     }
 }
 
