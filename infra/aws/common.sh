@@ -86,21 +86,36 @@ output() {
 
 # The architecture that an executable was built for, from its ELF header.
 architecture_of() {
-  case $(od -An -tx1 -j0 -N4 "$1" | tr -d ' ')-$(od -An -tx1 -j18 -N2 "$1" | tr -d ' ') in
+  case $(od -An -tx1 -N20 "$1" | tr -d ' \n' | sed -E 's/^(.{8}).{28}(.{4}).*/\1-\2/') in
     7f454c46-3e00) echo x86_64 ;;
     7f454c46-b700) echo arm64 ;;
     *) return 1 ;;
   esac
 }
 
-# The same of the executable in a zip.
-architecture_of_zip() {
-  local unpacked result=0
+# The newest version of glibc that an executable asks for, such as 2.34; nothing if it asks for none.
+glibc_of() {
+  grep -aoE 'GLIBC_2\.[0-9]+' "$1" | sort -Vu | tail -1 | sed 's/^GLIBC_//' || true
+}
+
+# Reads of the executable in a zip what it was built for, into `architecture` unless that is known, and refuses
+# what the functions' system cannot start.
+examine_zip() {
+  local zip=$1 unpacked glibc newest=2.34
   unpacked=$(mktemp)
-  unzip -p "$1" bootstrap >"$unpacked" 2>/dev/null || die "$1 holds no file named bootstrap at its root"
-  architecture_of "$unpacked" || result=1
+  unzip -p "$zip" bootstrap >"$unpacked" 2>/dev/null || {
+    rm -f "$unpacked"
+    die "$zip holds no file named bootstrap at its root"
+  }
+  [ -n "${architecture:-}" ] || architecture=$(architecture_of "$unpacked") || architecture=
+  glibc=$(glibc_of "$unpacked")
   rm -f "$unpacked"
-  return $result
+  [ -n "$architecture" ] \
+    || die "the bootstrap in $zip is no executable for x86_64 or arm64; if you know better, say --architecture"
+  if [ -n "$glibc" ] && [ -z "${SILTDB_ANY_GLIBC:-}" ]; then
+    [ "$(printf '%s\n%s\n' "$glibc" "$newest" | sort -V | tail -1)" = "$newest" ] \
+      || die "the bootstrap in $zip asks for glibc $glibc, and AWS's provided.al2023 has $newest: build it on Amazon Linux 2023, or by cargo-lambda"
+  fi
 }
 
 # Uploads the zip under a key made of its sum, so that other code is another key, and the same code is
@@ -108,10 +123,7 @@ architecture_of_zip() {
 upload_code() {
   local zip=$1
   [ -f "$zip" ] || die "there is no file $zip"
-  if [ -z "${architecture:-}" ]; then
-    architecture=$(architecture_of_zip "$zip") \
-      || die "the bootstrap in $zip is no executable for x86_64 or arm64; if you know better, say --architecture"
-  fi
+  examine_zip "$zip"
   code_bucket=$stack-code-$account-$region
   code_key=bootstrap-$(sha256sum "$zip" | cut -c1-32).zip
   if ! aws s3api head-bucket --bucket "$code_bucket" >/dev/null 2>&1; then
