@@ -75,6 +75,7 @@ fn batch(workload: &Workload, host: &mut Host) -> Result<RecordBatch> {
         let hundredths = hundredths.into_iter();
         let column: ArrayRef = match workload.values {
             Values::Whole => Arc::new(Int64Array::from_iter_values(hundredths.map(|value| value / 100))),
+            Values::Rounded => Arc::new(Float64Array::from_iter_values(hundredths.map(|value| (value / 100) as f64))),
             Values::Float => Arc::new(Float64Array::from_iter_values(hundredths.map(|value| value as f64 / 100.0))),
         };
         columns.push((name, column));

@@ -48,6 +48,8 @@ const MOST: i64 = 10_000;
 pub enum Values {
     /// `58i`
     Whole,
+    /// `58`, a floating-point number
+    Rounded,
     /// `58.13`
     Float,
 }
@@ -115,6 +117,7 @@ impl Workload {
             // Writing into a String does not fail.
             let _ = match self.values {
                 Values::Whole => write!(body, "{name}={whole}i"),
+                Values::Rounded => write!(body, "{name}={whole}"),
                 Values::Float => write!(body, "{name}={whole}.{part:02}"),
             };
         }
