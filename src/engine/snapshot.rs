@@ -140,19 +140,33 @@ impl Arrangement {
 
     /// A segment's rows in these columns and in the types of queries; what the rows lack is null.
     pub fn of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        self.of_some(rows, rows.num_rows(), |column| Ok(column.clone()))
+    }
+
+    /// The same of `count` rows, which `choose` takes out of each column.
+    pub fn of_some(
+        &self,
+        rows: &RecordBatch,
+        count: usize,
+        choose: impl Fn(&ArrayRef) -> Result<ArrayRef>,
+    ) -> Result<RecordBatch> {
         let fields = rows.schema_ref().fields();
-        let columns = self.names.iter().zip(self.schema.fields()).enumerate().map(|(position, (name, field))| {
+        let columns = self.columns().enumerate().map(|(position, (name, field))| {
             // Mostly a segment has all columns, in the order of the table.
             let here = fields.get(position).is_some_and(|field| field.name() == name).then_some(position);
             let here = here.or_else(|| fields.iter().position(|field| field.name() == name));
-            match here.map(|position| rows.column(position)) {
-                Some(values) if values.data_type() == field.data_type() => Ok(values.clone()),
-                Some(values) => cast(values, field.data_type()),
-                None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+            match here.map(|position| choose(rows.column(position))).transpose()? {
+                Some(values) if values.data_type() == field.data_type() => Ok(values),
+                Some(values) => Ok(cast(&values, field.data_type())?),
+                None => Ok(new_null_array(field.data_type(), count)),
             }
         });
-        let columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        self.batch(columns.collect::<Result<_>>()?, count)
+    }
+
+    /// A batch of these columns.
+    pub fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 }

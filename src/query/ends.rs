@@ -9,6 +9,7 @@ use datafusion::{
     logical_expr::{
         Aggregate, Expr, LogicalPlan,
         expr::{AggregateFunction, NullTreatment},
+        utils::split_conjunction,
     },
     optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
 };
@@ -50,7 +51,9 @@ impl OptimizerRule for EndsOfGroups {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
         let Some((groups, end)) = wanted(aggregate) else { return Ok(Transformed::no(plan)) };
-        let Some(input) = told(&aggregate.input, &groups, end)? else { return Ok(Transformed::no(plan)) };
+        let Some(input) = told(&aggregate.input, &groups, end, &mut Vec::new())? else {
+            return Ok(Transformed::no(plan));
+        };
         let expressions = plan.expressions();
         Ok(Transformed::yes(plan.with_new_exprs(expressions, vec![input])?))
     }
@@ -98,7 +101,13 @@ fn end_of(function: &AggregateFunction, groups: &[&Column]) -> Option<End> {
 }
 
 /// The same plan with its scan told; `None` if there is none that may be, or it was told before.
-fn told(plan: &LogicalPlan, groups: &[&Column], end: End) -> Result<Option<LogicalPlan>> {
+/// `conditions`: what the filters met on the way ask of a row.
+fn told<'a>(
+    plan: &'a LogicalPlan,
+    groups: &[&Column],
+    end: End,
+    conditions: &mut Vec<&'a Expr>,
+) -> Result<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
             let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
@@ -107,7 +116,10 @@ fn told(plan: &LogicalPlan, groups: &[&Column], end: End) -> Result<Option<Logic
             };
             let place = |column: &&Column| table.schema.index_of(&column.name).ok();
             let Some(by) = groups.iter().map(place).collect::<Option<Vec<usize>>>() else { return Ok(None) };
-            if !scan.filters.iter().all(|filter| table.on_keys(filter)) {
+            // The scan filters before it leaves rows out. A condition that it was not given (one that is
+            // volatile, or asks another query) would find the row gone that it passes.
+            let is_given = |condition: &&Expr| scan.filters.contains(condition);
+            if !conditions.iter().all(is_given) || !scan.filters.iter().all(|filter| table.on_keys(filter)) {
                 return Ok(None);
             }
             let table = table.wanting(Ends { by, end });
@@ -115,19 +127,26 @@ fn told(plan: &LogicalPlan, groups: &[&Column], end: End) -> Result<Option<Logic
             scan.source = Arc::new(DefaultTableSource::new(Arc::new(table)));
             Ok(Some(LogicalPlan::TableScan(scan)))
         }
-        // What a row's own group or key decides does not choose among the rows of a series. A filter on
-        // anything else is found again among those of the scan, which refuses it.
-        LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => below(plan, groups, end),
+        LogicalPlan::Filter(filter) => {
+            conditions.extend(split_conjunction(&filter.predicate));
+            below(plan, groups, end, conditions)
+        }
+        LogicalPlan::SubqueryAlias(_) => below(plan, groups, end, conditions),
         LogicalPlan::Projection(projection) if projection.expr.iter().all(|each| each.try_as_col().is_some()) => {
-            below(plan, groups, end)
+            below(plan, groups, end, conditions)
         }
         _ => Ok(None),
     }
 }
 
-fn below(plan: &LogicalPlan, groups: &[&Column], end: End) -> Result<Option<LogicalPlan>> {
+fn below<'a>(
+    plan: &'a LogicalPlan,
+    groups: &[&Column],
+    end: End,
+    conditions: &mut Vec<&'a Expr>,
+) -> Result<Option<LogicalPlan>> {
     let inputs = plan.inputs();
     let [input] = inputs.as_slice() else { return Ok(None) };
-    let Some(input) = told(input, groups, end)? else { return Ok(None) };
+    let Some(input) = told(input, groups, end, conditions)? else { return Ok(None) };
     Ok(Some(plan.with_new_exprs(plan.expressions(), vec![input])?))
 }

@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 
 use super::ends::End;
 
-/// See the room's page.
+/// Passes on what may be the wanted row of its group.
 #[derive(Debug, Clone)]
 pub(super) struct EndsExec {
     input: Arc<dyn ExecutionPlan>,

@@ -181,8 +181,8 @@ fn found(tags: &DictionaryArray<Int32Type>, values: &[String]) -> Vec<usize> {
     values.iter().flat_map(with).collect()
 }
 
-/// Of each series the last row alone. The parts share no time, so that the last part that has a series
-/// has its last row.
+/// Of each series the last row alone, in a table with tags. The parts share no time, so that the last part
+/// that has a series has its last row.
 pub(super) fn last_rows(tail: Vec<TailRows>, schema: &TableSchema) -> model::Result<Vec<TailRows>> {
     let tags: Vec<String> = Key::of(schema).tags.iter().map(|tag| schema.columns[*tag].id.to_string()).collect();
     let tag_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -206,12 +206,9 @@ pub(super) fn last_rows(tail: Vec<TailRows>, schema: &TableSchema) -> model::Res
         let keys = converter.convert_columns(&columns)?;
         let mut ends = Vec::new();
         for (number, row) in last_of_runs(&series.runs, rows.positions()) {
-            let is_new = match keys.num_rows() {
-                // Without tags there is one series.
-                0 => seen.insert(Box::default()),
-                _ if seen.contains(keys.row(number).as_ref()) => false,
-                _ => seen.insert(keys.row(number).as_ref().into()),
-            };
+            let key = keys.row(number);
+            // Copied only if it is new: most have been seen.
+            let is_new = !seen.contains(key.as_ref()) && seen.insert(key.as_ref().into());
             if is_new {
                 ends.push(row..row + 1);
             }

@@ -3,9 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use datafusion::arrow::{
-    array::{
-        Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewBuilder, UInt32Array, new_null_array,
-    },
+    array::{Array, ArrayRef, AsArray, RecordBatch, StringViewBuilder, UInt32Array, new_null_array},
     compute::{cast, interleave, take},
     datatypes::{DataType, FieldRef, Int32Type},
 };
@@ -60,18 +58,11 @@ impl TailRows {
             None | Some([_]) => None,
             Some(_) => Some(UInt32Array::from_iter_values(self.positions().filter_map(|row| u32::try_from(row).ok()))),
         };
-        let columns = arrangement.columns().map(|(name, field)| {
-            let Some(column) = batch.column_by_name(name) else {
-                return Ok(new_null_array(field.data_type(), self.count));
-            };
-            let column = match (&indices, self.runs.as_deref()) {
-                (Some(indices), _) => take(column, indices, None)?,
-                (None, Some([run])) => column.slice(run.start, run.len()),
-                (None, _) => column.clone(),
-            };
-            if column.data_type() == field.data_type() { Ok(column) } else { Ok(cast(&column, field.data_type())?) }
-        });
-        batch_of(arrangement, columns.collect::<Result<_>>()?, self.count)
+        arrangement.of_some(batch, self.count, |column| match (&indices, self.runs.as_deref()) {
+            (Some(indices), _) => Ok(take(column, indices, None)?),
+            (None, Some([run])) => Ok(column.slice(run.start, run.len())),
+            (None, _) => Ok(column.clone()),
+        })
     }
 }
 
@@ -83,7 +74,7 @@ pub(super) fn gather(parts: &[TailRows], arrangement: &Arrangement) -> Result<Re
         .flat_map(|(number, rows)| rows.positions().map(move |position| (number, position)))
         .collect();
     let columns = arrangement.columns().map(|(name, field)| gather_column(parts, &places, name, field));
-    batch_of(arrangement, columns.collect::<Result<_>>()?, places.len())
+    arrangement.batch(columns.collect::<Result<_>>()?, places.len())
 }
 
 fn gather_column(parts: &[TailRows], places: &[(usize, usize)], name: &str, field: &FieldRef) -> Result<ArrayRef> {
@@ -135,9 +126,4 @@ fn gather_tags(columns: &[Option<&ArrayRef>], places: &[(usize, usize)]) -> Resu
         gathered.append_option(text);
     }
     Ok(Arc::new(gathered.finish()))
-}
-
-fn batch_of(arrangement: &Arrangement, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(arrangement.schema().clone(), columns, &options)?)
 }

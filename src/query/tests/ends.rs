@@ -94,6 +94,8 @@ async fn scans_are_told_only_what_is_true() {
         "SELECT station, last_value(n ORDER BY time) FILTER (WHERE n > 1) FROM air GROUP BY station",
         "SELECT station, max(time) FROM (SELECT * FROM air LIMIT 3) GROUP BY station",
         "SELECT max(time) FROM air",
+        "SELECT station, max(time) FROM air WHERE n > random() GROUP BY station",
+        "SELECT station, max(time) FROM air WHERE random() < 0.5 GROUP BY station",
     ] {
         let plan = rows(&context, &format!("EXPLAIN {not_told}")).await.join("\n");
         assert!(!plan.contains("EndsExec"), "{not_told}: {plan}");
