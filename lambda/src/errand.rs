@@ -141,7 +141,7 @@ mod tests {
         Object { message: message.to_owned(), bucket: bucket.to_owned(), key: key.to_owned() }
     }
 
-    const SEGMENT: &str = "t/1/d/2/log/00000000000000000007.w.0000000000001234-00000000000000aa-00000001";
+    const SEGMENT: &str = "t/1/d/2/log/00000000000000000007.w.0000000000001234-00000000000000aa-00000001.wal";
 
     #[test]
     fn only_segments_of_the_store_are_work() {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::catalog::{CatalogState, DroppedDatabase};
 use crate::database::{DatabaseState, Edit};
-use crate::ledger::{Manifest, State, Step};
+use crate::ledger::{Manifest, PROOF_AGE, State, Step};
 use crate::model::Result;
 use crate::store::{
     ListEntry,
@@ -24,6 +24,9 @@ use crate::table;
 
 /// Manifests that are kept however old they are.
 const KEPT_MANIFESTS: usize = 100;
+/// Younger manifests are kept however short the grace: commits and confirmations trust that the number
+/// after a manifest which was the newest within [`PROOF_AGE`] was not used and freed.
+const MANIFEST_AGE: Duration = Duration::from_secs(5 * PROOF_AGE.as_secs());
 /// The last manifest of a dropped database is kept for so long: whoever still believes in the database
 /// has to find it.
 const TOMBSTONE: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -33,8 +36,9 @@ const DELETES: usize = 16;
 /// What may go, judged by one manifest as old as the grace.
 struct Horizon<S> {
     manifest: Arc<Manifest<S>>,
-    /// Numbers of all manifests listed, ascending.
-    numbers: Vec<u64>,
+    /// All manifests listed, ascending: their numbers, and whether each is older than any proof that
+    /// counts, however short the grace.
+    manifests: Vec<(u64, bool)>,
     log: Vec<ListEntry>,
 }
 
@@ -98,13 +102,14 @@ impl Engine {
         let prefix = paths::log_prefix(root);
         let log = self.inner.store.list(&prefix, None).await?;
         let before = self.before_grace();
-        let mut numbers = Vec::new();
+        let unproven = before.min(self.age_ago(MANIFEST_AGE));
+        let mut manifests = Vec::new();
         let mut oldest_needed = None;
         for entry in &log {
             if let Some(LogName::Manifest(number)) =
                 LogName::parse(entry.path.strip_prefix(&prefix).unwrap_or_default())
             {
-                numbers.push(number);
+                manifests.push((number, entry.modified <= unproven));
                 if entry.modified <= before {
                     oldest_needed = Some(number);
                 }
@@ -114,14 +119,17 @@ impl Engine {
         let key = paths::manifest(root, number);
         let Some(bytes) = self.inner.store.get(&key).await? else { return Ok(None) };
         let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
-        Ok(Some(Horizon { manifest, numbers, log }))
+        Ok(Some(Horizon { manifest, manifests, log }))
     }
 
     /// The moment, nanoseconds since 1970, before which a reader must have begun to be older than the
     /// grace.
     fn before_grace(&self) -> i64 {
-        let grace = i64::try_from(self.inner.options.grace.as_nanos()).unwrap_or(i64::MAX);
-        self.inner.clock.now().saturating_sub(grace)
+        self.age_ago(self.inner.options.grace)
+    }
+
+    fn age_ago(&self, age: Duration) -> i64 {
+        self.inner.clock.now().saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
     }
 
     /// Old catalogs, and what dropped databases left. Objects deleted.
@@ -168,9 +176,9 @@ impl Engine {
 /// Segments below the floor that the horizon knew, and old manifests, oldest first.
 fn log_garbage<S>(root: &str, horizon: &Horizon<S>, floor: u64) -> Vec<String> {
     let prefix = paths::log_prefix(root);
-    let spare = horizon.numbers.len().saturating_sub(KEPT_MANIFESTS);
-    let old: HashSet<u64> =
-        horizon.numbers.iter().take(spare).copied().take_while(|number| *number < horizon.manifest.version).collect();
+    let spare = horizon.manifests.len().saturating_sub(KEPT_MANIFESTS);
+    let goes = |(number, old): &&(u64, bool)| *old && *number < horizon.manifest.version;
+    let old: HashSet<u64> = horizon.manifests.iter().take(spare).take_while(goes).map(|(number, _)| *number).collect();
     let goes = |entry: &&ListEntry| match LogName::parse(entry.path.strip_prefix(&prefix).unwrap_or_default()) {
         Some(LogName::Manifest(number)) => old.contains(&number),
         Some(LogName::Segment(name)) => name.order.epoch < floor,

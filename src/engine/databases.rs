@@ -1,5 +1,6 @@
 //! Databases by name.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,8 +11,11 @@ use super::{Effort, Engine, writer};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, Refusal, apply};
 use crate::ledger::{Ledger, Listing, Manifest, Step};
-use crate::model::{Code, DatabaseId, DatabaseOptions, Error, Result, TenantId, limits::Limits};
-use crate::store::{Store, paths};
+use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
+use crate::store::{
+    Store,
+    paths::{self, SegmentName},
+};
 
 /// A catalog this young is believed without asking the store.
 const CATALOG_AGE: Duration = Duration::from_secs(30);
@@ -38,19 +42,40 @@ pub(super) struct OpenDatabase {
     pub(super) writer: OnceLock<mpsc::Sender<writer::Request>>,
     /// Requests accepted and not yet answered.
     pub(super) pending: Arc<AtomicUsize>,
-    tail: Mutex<Tail>,
+    unsettled: Mutex<Unsettled>,
     /// Version up to which this process has found nothing left to collect; 0 before it looked.
     collected: AtomicU64,
     /// Flushes of this process, one at a time; others may run elsewhere.
     pub(super) flushing: tokio::sync::Mutex<()>,
 }
 
-/// How much is not settled yet, as far as this process knows.
+/// What is not settled yet, as far as this process knows.
+#[derive(Debug, Default)]
+struct Unsettled {
+    /// Their sizes.
+    segments: BTreeMap<OrderKey, u64>,
+    /// Sum of the sizes.
+    bytes: u64,
+}
+
+impl Unsettled {
+    fn add(&mut self, order: OrderKey, bytes: u64) {
+        self.remove(&order);
+        self.segments.insert(order, bytes);
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, order: &OrderKey) {
+        self.bytes -= self.segments.remove(order).unwrap_or(0);
+    }
+}
+
+/// How much of it there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tail {
     pub(super) segments: usize,
     pub(super) bytes: u64,
-    /// Hybrid clock reading of the oldest segment.
+    /// Hybrid clock reading of the first segment.
     pub(super) oldest: Option<u64>,
 }
 
@@ -71,7 +96,7 @@ impl OpenDatabase {
             ledger: Ledger::new(paths::database_root(tenant, id), engine.inner.clock.clone()),
             writer: OnceLock::new(),
             pending: Arc::default(),
-            tail: Mutex::default(),
+            unsettled: Mutex::default(),
             collected: AtomicU64::new(0),
             flushing: tokio::sync::Mutex::new(()),
         }
@@ -93,33 +118,40 @@ impl OpenDatabase {
         self.collected.store(version, Ordering::Relaxed);
     }
 
-    fn tail_lock(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn tail(&self) -> Tail {
-        *self.tail_lock()
+        let unsettled = self.unsettled();
+        Tail {
+            segments: unsettled.segments.len(),
+            bytes: unsettled.bytes,
+            oldest: unsettled.segments.keys().next().map(|order| order.clock),
+        }
     }
 
-    /// Takes the tail's size from what a LIST showed.
+    /// Takes the tail from what a LIST showed.
     pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
-        let mut tail = Tail::default();
-        for (name, bytes) in &listing.segments {
-            if name.order.epoch >= listing.manifest.state.floor {
-                tail.segments += 1;
-                tail.bytes += bytes;
-                tail.oldest = Some(tail.oldest.map_or(name.order.clock, |oldest| oldest.min(name.order.clock)));
-            }
+        let floor = listing.manifest.state.floor;
+        let mut unsettled = Unsettled::default();
+        for (name, bytes) in listing.segments.iter().filter(|(name, _)| name.order.epoch >= floor) {
+            unsettled.add(name.order, *bytes);
         }
-        *self.tail_lock() = tail;
+        *self.unsettled() = unsettled;
     }
 
     /// Adds a segment that this process has written.
-    pub(super) fn grow_tail(&self, clock: u64, bytes: u64) {
-        let mut tail = self.tail_lock();
-        tail.segments += 1;
-        tail.bytes += bytes;
-        tail.oldest = tail.oldest.or(Some(clock));
+    pub(super) fn grow_tail(&self, order: OrderKey, bytes: u64) {
+        self.unsettled().add(order, bytes);
+    }
+
+    /// Takes out what has been settled.
+    pub(super) fn shrink_tail(&self, settled: &[SegmentName]) {
+        let mut unsettled = self.unsettled();
+        for name in settled {
+            unsettled.remove(&name.order);
+        }
     }
 
     /// Commits an edit against the newest state.

@@ -69,32 +69,59 @@ impl Engine {
             if state.dropped {
                 return Ok(done);
             }
-            if let Some(frozen) = &state.frozen {
-                if let Some(part) = self.flush_frozen(open, &listing.manifest, frozen).await? {
-                    attempts = 0;
-                    done.segments += part.segments;
-                    done.rows += part.rows;
-                    done.files += part.files;
-                }
+            let frozen = if state.frozen.is_some() {
+                Some(listing.manifest)
             } else if state.is_sealed() {
-                self.freeze(open, store, &listing.manifest).await?;
+                self.freeze(open, store, &listing).await?
             } else if sealed_here || !listing.segments.iter().any(|(name, _)| state.sees(name.order)) {
                 return Ok(done);
             } else {
                 let committed = open.commit(store, self.limits(), &Edit::Seal).await?;
                 sealed_here = matches!(committed, Committed::Done(_));
+                None
+            };
+            let Some(frozen) = frozen else { continue };
+            let before = done.segments;
+            if self.settle_frozen(open, frozen, effort, &mut done).await? && sealed_here {
+                return Ok(done);
+            }
+            if done.segments > before {
+                attempts = 0;
             }
         }
         Ok(done)
     }
 
-    /// Settles the first segments of a frozen list. `None` when somebody else did.
+    /// Settles a frozen list, job by job, each on what the one before has committed. `false` when somebody
+    /// else got in the way, or for lack of time.
+    async fn settle_frozen(
+        &self,
+        open: &OpenDatabase,
+        mut manifest: Arc<Manifest<DatabaseState>>,
+        effort: Effort,
+        done: &mut Flushed,
+    ) -> Result<bool> {
+        while let Some(frozen) = &manifest.state.frozen {
+            if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
+                return Ok(false);
+            }
+            let Some((part, next)) = self.flush_frozen(open, &manifest, frozen).await? else { return Ok(false) };
+            done.segments += part.segments;
+            done.rows += part.rows;
+            done.files += part.files;
+            manifest = next;
+        }
+        Ok(true)
+    }
+
+    /// Settles the first segments of a frozen list, and returns what the commit made. `None` when somebody
+    /// else did.
     async fn flush_frozen(
         &self,
         open: &OpenDatabase,
         manifest: &Manifest<DatabaseState>,
         frozen: &[SegmentName],
-    ) -> Result<Option<Flushed>> {
+    ) -> Result<Option<(Flushed, Arc<Manifest<DatabaseState>>)>> {
         let store = &self.inner.store;
         let Some(segments) = self.fetch_prefix(open, store, frozen).await? else { return Ok(None) };
         let consumed: Vec<SegmentName> = segments.iter().map(|(name, _)| *name).collect();
@@ -115,10 +142,11 @@ impl Engine {
         let edit =
             Edit::Flush { floor: manifest.state.floor, consumed: consumed.clone(), base: manifest.version, tables };
         match open.commit(store, self.limits(), &edit).await? {
-            Committed::Done(_) => {
+            Committed::Done(next) => {
+                open.shrink_tail(&consumed);
                 self.inner.segments.remove(open.root(), &consumed).await;
                 self.inner.totals.flushes.fetch_add(1, Ordering::Relaxed);
-                Ok(Some(report))
+                Ok(Some((report, next)))
             }
             _ => Ok(None),
         }

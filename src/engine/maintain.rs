@@ -138,8 +138,9 @@ impl Engine {
             return Ok(());
         }
         let rules = self.rules(effort.thorough);
-        // One look at the store to begin with; from then on every commit, won or lost, shows the newest.
-        let manifest = open.ledger.load(&self.inner.store).await?.manifest;
+        // One look at the store to begin with, unless there was one just now; from then on every commit, won or
+        // lost, shows the newest.
+        let manifest = open.ledger.recent(&self.inner.store).await?;
         self.unpack_open(open, &manifest, rules).await?;
         loop {
             let manifest = open.ledger.current(&self.inner.store).await?;

@@ -11,7 +11,7 @@ use crate::model::Result;
 impl Engine {
     /// Files dropped.
     pub(super) async fn retain_open(&self, open: &OpenDatabase) -> Result<usize> {
-        let manifest = open.ledger.load(&self.inner.store).await?.manifest;
+        let manifest = open.ledger.recent(&self.inner.store).await?;
         let tables = expired_files(&manifest.state, self.inner.clock.now());
         if tables.is_empty() {
             return Ok(0);

@@ -11,7 +11,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Database, Engine, databases::OpenDatabase};
+use super::{
+    Database, Engine,
+    databases::{Committed, OpenDatabase},
+};
 use crate::database::{DatabaseState, Edit, Leaf, Table};
 use crate::ledger::{Listing, Manifest};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
@@ -202,7 +205,7 @@ impl Engine {
             }
             open.learn_tail(&listing);
             let Some(segments) = visible(&listing) else {
-                self.freeze(open, &store, &listing.manifest).await?;
+                self.freeze(open, &store, &listing).await?;
                 continue;
             };
             let wanted = wanted_tables(&listing.manifest.state, tables);
@@ -215,17 +218,27 @@ impl Engine {
         Err(Error::new(Code::Unavailable, "the database kept changing while a snapshot of it was taken; try again"))
     }
 
-    /// Agrees on the segments of a sealed range (Q3, F2): whoever meets it helps.
+    /// Agrees on the segments of a sealed range (Q3, F2): whoever meets it helps. Returns what the commit
+    /// made; `None` when somebody else's came first.
     pub(super) async fn freeze(
         &self,
         open: &OpenDatabase,
         store: &Store,
-        sealed: &Manifest<DatabaseState>,
-    ) -> Result<()> {
-        let (floor, epoch) = (sealed.state.floor, sealed.state.epoch);
-        let segments = open.ledger.list_segments(store, floor, epoch).await?;
-        let segments = segments.into_iter().map(|(name, _)| name).collect();
-        open.commit(store, self.limits(), &Edit::Freeze { floor, epoch, segments }).await.map(|_| ())
+        sealed: &Listing<DatabaseState>,
+    ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
+        let (floor, epoch) = (sealed.manifest.state.floor, sealed.manifest.state.epoch);
+        // A LIST that showed the seal itself may have passed by the segments before it landed.
+        let again = match sealed.is_later {
+            true => None,
+            false => Some(open.ledger.list_segments(store, floor).await?),
+        };
+        let listed = again.as_ref().unwrap_or(&sealed.segments);
+        let segments = listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch));
+        let edit = Edit::Freeze { floor, epoch, segments: segments.collect() };
+        match open.commit(store, self.limits(), &edit).await? {
+            Committed::Done(frozen) => Ok(Some(frozen)),
+            _ => Ok(None),
+        }
     }
 
     /// The segments that may hold the wanted tables; `None` when one has vanished.

@@ -163,7 +163,7 @@ async fn put(
         match confirmed {
             Confirmed::Open => {
                 engine.inner.segments.insert(open.root(), name, segment).await;
-                open.grow_tail(clock, size);
+                open.grow_tail(order, size);
                 return Ok(());
             }
             // The epoch was closed: what landed may or may not be settled with it. Acknowledging

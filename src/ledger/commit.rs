@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CommitId, Ledger, Manifest, Moment, State, lock, manifest::RECENT};
+use super::{CommitId, Ledger, Manifest, Moment, PROOF_AGE, State, lock, manifest::RECENT};
 use crate::model::{Code, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
 
@@ -16,6 +16,10 @@ const COMMIT_ATTEMPTS: usize = 100;
 
 /// The longest that a commit gives way after it has lost its turn.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A manifest that was the newest so short a time ago is built on without another look: that it still is,
+/// the store says when the next one is created.
+pub(super) const LOOK_AGE: Duration = Duration::from_secs(2);
 
 /// What to do with the newest manifest.
 pub enum Step<S, T> {
@@ -37,15 +41,27 @@ impl<S: State> Ledger<S> {
         store: &Store,
         mut decide: impl FnMut(&Manifest<S>) -> Result<Step<S, T>>,
     ) -> Result<(Arc<Manifest<S>>, T)> {
+        let mut recent = self.proven_within(LOOK_AGE);
         for lost in 0..COMMIT_ATTEMPTS {
             let began = tokio::time::Instant::now();
-            let newest = self.load(store).await?.manifest;
-            let (kind, state, output) = match decide(&newest)? {
-                Step::Done(output) => return Ok((newest, output)),
-                Step::Commit { kind, state, output } => (kind, state, output),
+            // Only a commit may be built on what was the newest a moment ago; that there is nothing to do, or
+            // that it cannot be done, has to be true of the newest.
+            let recent = recent.take().and_then(|base| match decide(&base.manifest) {
+                Ok(Step::Commit { kind, state, output }) => Some((base, kind, state, output)),
+                _ => None,
+            });
+            let (base, kind, state, output) = match recent {
+                Some(step) => step,
+                None => {
+                    let base = self.load(store).await?.proven();
+                    match decide(&base.manifest)? {
+                        Step::Done(output) => return Ok((base.manifest, output)),
+                        Step::Commit { kind, state, output } => (base, kind, state, output),
+                    }
+                }
             };
-            let next = Arc::new(self.successor(&newest, kind, state));
-            if self.append(store, &next).await? {
+            let next = Arc::new(self.successor(&base.manifest, kind, state));
+            if self.append(store, &next, Some(base.when)).await? {
                 return Ok((next, output));
             }
             self.give_way(began.elapsed(), lost).await;
@@ -75,7 +91,7 @@ impl<S: State> Ledger<S> {
             recent: Vec::new(),
             state,
         });
-        self.append(store, &first).await
+        self.append(store, &first, None).await
     }
 
     fn new_commit_id(&self) -> CommitId {
@@ -97,8 +113,9 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    /// C3 to C5. `false` when the number was taken, or lay in a hole of deleted numbers.
-    async fn append(&self, store: &Store, next: &Arc<Manifest<S>>) -> Result<bool> {
+    /// C3 to C5. `base`: when the manifest before was proven to be the newest, if there is one. `false` when
+    /// the number was taken, or lay in a hole of deleted numbers.
+    async fn append(&self, store: &Store, next: &Arc<Manifest<S>>, base: Option<Moment>) -> Result<bool> {
         let began = Moment::now(&self.clock);
         let bytes = next.encode()?;
         match store.create(&paths::manifest(self.root(), next.version), bytes.clone()).await {
@@ -112,7 +129,10 @@ impl<S: State> Ledger<S> {
                 ));
             }
         }
-        if !self.is_in_history(store, next).await? {
+        // What follows a manifest that was the newest a minute ago is younger than that, and no collector has
+        // deleted it: the number was never used. Judged afterwards: the process may have been frozen.
+        let surely = base.is_some_and(|base| !base.is_older_than(PROOF_AGE, &self.clock));
+        if !surely && !self.is_in_history(store, next).await? {
             return Ok(false);
         }
         self.learn(next, began);

@@ -1,7 +1,7 @@
 //! One numbered manifest and its bytes.
 //!
 //! ```text
-//! siltdb-manifest 2 plain|zstd <CRC-32C of the rest, 8 hex digits>\n
+//! siltdb-manifest 3 plain|zstd <CRC-32C of the rest, 8 hex digits>\n
 //! {"version":…,"commit":…,"parent":…,"kind":…,"recent":[…]}\n
 //! head of the state, one line\n
 //! a part of the state, one line\n …
@@ -21,7 +21,7 @@ use super::State;
 use crate::model::{Code, Error, Result};
 
 /// The format this build writes and reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Longer texts are compressed, bytes.
 const PLAIN_BYTES: usize = 64 << 10;

@@ -28,9 +28,8 @@ pub use manifest::{CommitId, Manifest, decompress};
 
 use manifest::Head;
 
-/// A proof that a manifest was the newest stays good this long: manifests younger than the
-/// collector's grace (an hour at least) are never deleted.
-const PROOF_AGE: Duration = Duration::from_secs(60);
+/// A proof that a manifest was the newest stays good this long: much younger ones are never deleted.
+pub const PROOF_AGE: Duration = Duration::from_secs(60);
 
 /// How often a load starts over when objects vanish under it.
 const LOAD_ATTEMPTS: usize = 4;
@@ -61,6 +60,16 @@ pub struct Listing<S> {
     pub segments: Vec<(SegmentName, u64)>,
     /// Names that SiltDB did not give.
     pub unknown: Vec<String>,
+    /// Whether this process knew the manifest before the LIST began: then the LIST shows all that was there
+    /// when the manifest was created.
+    pub is_later: bool,
+    began: Moment,
+}
+
+impl<S> Listing<S> {
+    fn proven(self) -> Proven<S> {
+        Proven { manifest: self.manifest, when: self.began }
+    }
 }
 
 /// When something was proven: by the clock that never goes back, and by the one that does not stand still
@@ -86,14 +95,14 @@ impl Moment {
 
 /// The newest manifest this process knows, and when that was last proven.
 #[derive(Debug)]
-struct Known<S> {
+struct Proven<S> {
     manifest: Arc<Manifest<S>>,
-    proven: Moment,
+    when: Moment,
 }
 
-impl<S> Clone for Known<S> {
+impl<S> Clone for Proven<S> {
     fn clone(&self) -> Self {
-        Known { manifest: self.manifest.clone(), proven: self.proven }
+        Proven { manifest: self.manifest.clone(), when: self.when }
     }
 }
 
@@ -102,7 +111,7 @@ impl<S> Clone for Known<S> {
 pub struct Ledger<S> {
     root: String,
     clock: SharedClock,
-    known: Mutex<Option<Known<S>>>,
+    known: Mutex<Option<Proven<S>>>,
     hinted: Mutex<Option<Instant>>,
 }
 
@@ -134,14 +143,25 @@ impl<S: State> Ledger<S> {
         }
     }
 
+    /// The newest manifest, as of a moment ago at most. For what ends in a commit, or is looked at again.
+    pub async fn recent(&self, store: &Store) -> Result<Arc<Manifest<S>>> {
+        self.fresh(store, commit::LOOK_AGE).await
+    }
+
     /// A manifest that was the newest at some moment within the last `age`.
     pub async fn fresh(&self, store: &Store, age: Duration) -> Result<Arc<Manifest<S>>> {
-        let known = lock(&self.known).clone();
-        match known {
-            Some(known) if !known.proven.is_older_than(age, &self.clock) => Ok(known.manifest),
-            Some(known) if self.is_newest(store, &known.manifest).await? => Ok(known.manifest),
+        if let Some(known) = self.proven_within(age) {
+            return Ok(known.manifest);
+        }
+        match self.cached() {
+            Some(manifest) if self.is_newest(store, &manifest).await? => Ok(manifest),
             _ => Ok(self.load(store).await?.manifest),
         }
+    }
+
+    /// The cached manifest if it was the newest at some moment within the last `age`.
+    fn proven_within(&self, age: Duration) -> Option<Proven<S>> {
+        lock(&self.known).clone().filter(|known| !known.when.is_older_than(age, &self.clock))
     }
 
     /// Whether no manifest follows `manifest`, by one GET (two when the last proof is old: then the
@@ -154,7 +174,7 @@ impl<S: State> Ledger<S> {
         // Judged afterwards: the process may have been frozen while it waited.
         let stale = match lock(&self.known).as_ref() {
             Some(known) => {
-                known.manifest.version != manifest.version || known.proven.is_older_than(PROOF_AGE, &self.clock)
+                known.manifest.version != manifest.version || known.when.is_older_than(PROOF_AGE, &self.clock)
             }
             None => true,
         };
@@ -175,9 +195,9 @@ impl<S: State> Ledger<S> {
     fn prove(&self, manifest: &Manifest<S>, when: Moment) {
         if let Some(known) = lock(&self.known).as_mut()
             && known.manifest.version == manifest.version
-            && known.proven < when
+            && known.when < when
         {
-            known.proven = when;
+            known.when = when;
         }
     }
 
@@ -186,8 +206,8 @@ impl<S: State> Ledger<S> {
         let mut known = lock(&self.known);
         match known.as_mut() {
             Some(known) if known.manifest.version > manifest.version => {}
-            Some(known) if known.manifest.version == manifest.version => known.proven = known.proven.max(when),
-            _ => *known = Some(Known { manifest: manifest.clone(), proven: when }),
+            Some(known) if known.manifest.version == manifest.version => known.when = known.when.max(when),
+            _ => *known = Some(Proven { manifest: manifest.clone(), when }),
         }
     }
 
@@ -240,7 +260,9 @@ impl<S: State> Ledger<S> {
             }
             let Some(manifest) = self.fetch(store, newest, before.as_ref()).await? else { continue };
             self.learn(&manifest, began);
-            return Ok(Some(Listing { manifest, segments: listed.segments, unknown: listed.unknown }));
+            let is_later = before.is_some_and(|before| before.version == manifest.version);
+            let Listed { segments, unknown, .. } = listed;
+            return Ok(Some(Listing { manifest, segments, unknown, is_later, began }));
         }
         Err(Error::new(
             Code::StoreUnavailable,
@@ -299,11 +321,9 @@ impl<S: State> Ledger<S> {
         Ok(listed)
     }
 
-    /// The segments with an epoch in `[floor, epoch)`, by a LIST that starts now.
-    pub async fn list_segments(&self, store: &Store, floor: u64, epoch: u64) -> Result<Vec<(SegmentName, u64)>> {
-        let mut segments = self.list(store, floor).await?.segments;
-        segments.retain(|(name, _)| (floor..epoch).contains(&name.order.epoch));
-        Ok(segments)
+    /// The segments of the epochs from `floor`, by a LIST that starts now.
+    pub async fn list_segments(&self, store: &Store, floor: u64) -> Result<Vec<(SegmentName, u64)>> {
+        Ok(self.list(store, floor).await?.segments)
     }
 }
 

@@ -132,19 +132,81 @@ async fn a_reader_with_a_cached_manifest_asks_one_list() {
 async fn a_create_in_a_hole_of_deleted_numbers_is_not_believed() {
     let store = Store::memory();
     let ledger = begun(&store).await;
-    let sleeper = Ledger::<Numbers>::new("r/", clock(3));
+    let time = Arc::new(ManualClock::new(1_000, 3));
+    let sleeper = Ledger::<Numbers>::new("r/", time.clone());
     sleeper.load(&store).await.unwrap();
     for number in 0..4 {
         append(&ledger, &store, number).await.unwrap();
     }
-    // The collector frees numbers 2 and 3; a committer that slept since version 1 wakes up.
+    // The collector frees numbers 2 and 3; a committer that slept since version 1 wakes up in the middle of
+    // a commit: it takes the clock of a moment ago for the present.
     for version in [2, 3] {
         store.delete(&paths::manifest("r/", version)).await.unwrap();
     }
-    let version = append(&sleeper, &store, 99).await.unwrap();
-    assert_eq!(version, 6);
+    let committed = sleeper.commit(&store, |newest| {
+        time.set(1_000 + 3_600_000_000_000);
+        let mut state = newest.state.clone();
+        state.0.push(99);
+        Ok(Step::Commit { kind: "append", state, output: () })
+    });
+    assert_eq!(committed.await.unwrap().0.version, 6);
     let newest = ledger.load(&store).await.unwrap().manifest;
     assert_eq!(newest.state.0, [0, 1, 2, 3, 99]);
+}
+
+#[tokio::test]
+async fn commits_one_after_another_cost_a_put_each() {
+    let store = Store::memory();
+    let time = Arc::new(ManualClock::new(1_000, 1));
+    let ledger = Ledger::new("r/", time.clone());
+    assert!(ledger.begin(&store, "begin", Numbers(Vec::new())).await.unwrap());
+    let before = store.totals().snapshot();
+    append(&ledger, &store, 1).await.unwrap();
+    append(&ledger, &store, 2).await.unwrap();
+    let cost = store.totals().snapshot() - before;
+    assert_eq!((cost.lists, cost.gets, cost.puts), (0, 0, 2));
+    // Later, somebody else may have come first.
+    time.set(1_000 + 10_000_000_000);
+    let before = store.totals().snapshot();
+    append(&ledger, &store, 3).await.unwrap();
+    let cost = store.totals().snapshot() - before;
+    assert_eq!((cost.lists, cost.gets, cost.puts), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn what_was_the_newest_a_moment_ago_decides_nothing_but_a_commit() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    let other = Ledger::<Numbers>::new("r/", clock(2));
+    append(&other, &store, 7).await.unwrap();
+    // This process has not seen the 7 yet, and neither says that it is missing nor does it build on that.
+    let found = ledger.commit(&store, |newest| match newest.state.0.as_slice() {
+        [7] => Ok(Step::Done("found")),
+        _ => Err(Error::new(Code::TableNotFound, "there is no 7")),
+    });
+    assert_eq!(found.await.unwrap().1, "found");
+    let other_cached = other.cached().unwrap();
+    append(&ledger, &store, 8).await.unwrap();
+    let missing = other.commit(&store, |newest| match newest.state.0.last() {
+        Some(7) => Ok(Step::Done(())),
+        _ => Err(Error::new(Code::TableNotFound, "the last is no 7")),
+    });
+    assert_eq!(other_cached.state.0, [7]);
+    assert_eq!(missing.await.unwrap_err().message, "the last is no 7");
+    // Both commit on what they last saw; one loses its turn, neither its number.
+    append(&other, &store, 9).await.unwrap();
+    append(&ledger, &store, 10).await.unwrap();
+    assert_eq!(other.load(&store).await.unwrap().manifest.state.0, [7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_listing_says_whether_its_manifest_was_known_before() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    let other = Ledger::<Numbers>::new("r/", clock(2));
+    append(&other, &store, 1).await.unwrap();
+    assert!(!ledger.load(&store).await.unwrap().is_later);
+    assert!(ledger.load(&store).await.unwrap().is_later);
 }
 
 #[tokio::test]
@@ -196,7 +258,7 @@ async fn damaged_manifests_and_newer_formats_are_named() {
         let error = Manifest::<Numbers>::decode("log/1.m", &damaged, None).expect_err("a flipped bit went unnoticed");
         assert!(error.message.contains("log/1.m"), "{error}");
     }
-    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 2", "siltdb-manifest 3", 1);
+    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 3", "siltdb-manifest 4", 1);
     let error = Manifest::<Numbers>::decode("log/1.m", newer.as_bytes(), None).unwrap_err();
     assert!(error.message.contains("newer SiltDB"), "{error}");
 }
@@ -211,7 +273,7 @@ async fn a_long_manifest_is_compressed_and_read_back() {
     grow.await.unwrap();
     let key = paths::manifest("r/", 2);
     let bytes = store.get(&key).await.unwrap().unwrap();
-    assert!(bytes.starts_with(b"siltdb-manifest 2 zstd ") && bytes.len() < 200_000, "{}", bytes.len());
+    assert!(bytes.starts_with(b"siltdb-manifest 3 zstd ") && bytes.len() < 200_000, "{}", bytes.len());
     assert_eq!(Manifest::<Numbers>::decode(&key, &bytes, None).unwrap().state.0, numbers);
     for position in (0..bytes.len()).step_by(997) {
         let mut damaged = bytes.to_vec();

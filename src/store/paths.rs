@@ -5,14 +5,15 @@
 //! sys/HINT
 //! sys/probe/<version>
 //! t/<tenant>/d/<database>/log/<n:020>.m                        manifest n of a database
-//! t/<tenant>/d/<database>/log/<e:020>.w.<clock>-<writer>-<tables>   segment of epoch e
+//! t/<tenant>/d/<database>/log/<e:020>.w.<clock>-<writer>-<tables>.wal   segment of epoch e
 //! t/<tenant>/d/<database>/data/<table>~<id>/<partition>/<b:020>-<ulid>.parquet
 //! t/<tenant>/d/<database>/leaf/<b:020>-<ulid>                  a list of data files
 //! t/<tenant>/d/<database>/HINT
 //! ```
 //!
 //! `.m` sorts before `.w.`, and segments of epoch e before manifest e+1, so that one LIST from a
-//! floor shows the live log and every newer manifest.
+//! floor shows the live log and every newer manifest. Nothing but a segment ends in `.wal`: a store's
+//! notices of new segments are to be had by that.
 
 use crate::model::{DatabaseId, OrderKey, TableId, TenantId, names::folder_form};
 
@@ -120,7 +121,7 @@ impl SegmentName {
     /// The part of the key after `log/`.
     pub fn file_name(&self) -> String {
         let OrderKey { epoch, clock, writer } = self.order;
-        format!("{epoch:020}.w.{clock:016x}-{writer:016x}-{:08x}", self.tables)
+        format!("{epoch:020}.w.{clock:016x}-{writer:016x}-{:08x}.wal", self.tables)
     }
 
     pub fn path(&self, root: &str) -> String {
@@ -129,7 +130,7 @@ impl SegmentName {
 
     pub fn parse(file_name: &str) -> Option<SegmentName> {
         let (epoch, rest) = file_name.split_once(".w.")?;
-        let mut parts = rest.split('-');
+        let mut parts = rest.strip_suffix(".wal")?.split('-');
         let (clock, writer, tables) = (parts.next()?, parts.next()?, parts.next()?);
         let well_formed =
             epoch.len() == 20 && clock.len() == 16 && writer.len() == 16 && tables.len() == 8 && parts.next().is_none();
@@ -195,10 +196,13 @@ mod tests {
 
     #[test]
     fn foreign_names_are_not_classified() {
-        for name in ["", "1.m", "x.w.y", "00000000000000000007.w.12-34-56", "00000000000000000007.mm", ".w."] {
+        for name in ["", "1.m", "x.w.y", "00000000000000000007.w.12-34-56.wal", "00000000000000000007.mm", ".w."] {
             assert_eq!(LogName::parse(name), None, "{name}");
         }
         assert_eq!(LogName::parse("00000000000000000007.m"), Some(LogName::Manifest(7)));
+        let segment = "00000000000000000007.w.0000000000001234-00000000000000aa-00000001";
+        assert_eq!(LogName::parse(segment), None);
+        assert!(LogName::parse(&format!("{segment}.wal")).is_some());
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn rounds(place: &str, target: &Target, writer: &Function) {
     keeper.idle().await;
     assert_eq!((&report["segments"], &report["rows"]), (&10.into(), &10.into()), "{report}");
     let round = say(&format!("{place}: a scheduled round that settles 10 segments"), Cost::last(&keeper));
-    assert!(round.puts <= 6 && round.gets <= 20, "{round:?}");
+    assert!(round.puts <= 6 && round.gets <= 13 && round.lists <= 5, "{round:?}");
 
     by_event(place, target, writer, &keeper).await;
     // Between events there is no process that could ask for anything.
@@ -145,7 +145,7 @@ async fn by_event(place: &str, target: &Target, writer: &Function, keeper: &Func
     keeper.idle().await;
     assert_eq!(answer["batchItemFailures"].as_array().map(Vec::len), Some(0), "{answer}");
     let settled = say(&format!("{place}: an event that settles 10 segments"), Cost::last(keeper));
-    assert!(settled.puts <= 5 && settled.gets <= 14 && settled.lists <= 13, "{settled:?}");
+    assert!(settled.puts <= 5 && settled.gets <= 12 && settled.lists <= 2, "{settled:?}");
 }
 
 /// The bucket, and the keys of all segments that lie in it.
