@@ -10,6 +10,7 @@
 //! | `housekeeping` | events and schedules settle data, within their time |
 //! | `costs` | requests to the object store: of a write, a query, a round, of nothing |
 //! | `cold` | from the start of a process to its first answers |
+//! | `memory` | 256 MB suffice for writes, 512 MB for queries and housekeeping |
 //! | `secrets` | a password that is kept by AWS |
 
 // Shared with SiltDB's own tests; each uses a part.
@@ -30,6 +31,7 @@ mod cold;
 mod costs;
 mod frozen;
 mod housekeeping;
+mod memory;
 mod platform;
 mod requests;
 mod secrets;
@@ -41,6 +43,13 @@ fn say(text: &str) {
     use std::io::Write;
     // Nobody reads it: then it need not be said.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The function's executable: that of this build, or another one that is to be tried, such as what
+/// `infra/aws/build` has made.
+fn bootstrap() -> std::path::PathBuf {
+    let other = std::env::var_os("SILTDB_TEST_BOOTSTRAP").filter(|path| !path.is_empty());
+    other.map_or_else(|| env!("CARGO_BIN_EXE_bootstrap").into(), Into::into)
 }
 
 /// The `siltdb` program, built beside `bootstrap` when the whole workspace is.

@@ -74,7 +74,7 @@ impl Environment {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let log = File::create(log).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
+        let mut command = Command::new(crate::bootstrap());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SILTDB_") || name.starts_with("AWS_")) {
             command.env_remove(name);
         }
