@@ -53,6 +53,10 @@ impl State for DatabaseState {
         self.floor
     }
 
+    fn is_passing(&self) -> bool {
+        self.frozen.is_some() || self.is_sealed()
+    }
+
     fn encode(&self) -> Outcome<(String, Vec<Arc<str>>)> {
         let head = serde_json::to_string(self).map_err(|error| error.to_string())?;
         let lines = self.tables.iter().map(|(name, table)| table.line(name)).collect::<Outcome<_>>()?;

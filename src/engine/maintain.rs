@@ -127,6 +127,7 @@ impl Engine {
         if duties.collect && effort.allows(0) {
             report.collected += self.collect_open(open).await?;
         }
+        open.ledger.catch_up(&self.inner.store).await;
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CommitId, Ledger, Manifest, Moment, PROOF_AGE, State, lock, manifest::RECENT};
+use bytes::Bytes;
+
+use super::{CommitId, Hinted, Ledger, Manifest, Moment, PROOF_AGE, State, lock, manifest::RECENT};
 use crate::model::{Code, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
 
@@ -91,7 +93,10 @@ impl<S: State> Ledger<S> {
             recent: Vec::new(),
             state,
         });
-        self.append(store, &first, None).await
+        let begun = self.append(store, &first, None).await?;
+        // What follows is likely to be the only commit for long, such as a table's first columns.
+        lock(&self.hinted).when = None;
+        Ok(begun)
     }
 
     fn new_commit_id(&self) -> CommitId {
@@ -136,7 +141,7 @@ impl<S: State> Ledger<S> {
             return Ok(false);
         }
         self.learn(next, began);
-        self.hint(store, bytes).await;
+        self.hint(store, next, bytes).await;
         Ok(true)
     }
 
@@ -158,15 +163,30 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    /// C5. Best effort: a lost hint costs a longer LIST, nothing else.
-    async fn hint(&self, store: &Store, bytes: bytes::Bytes) {
+    /// C5. Best effort: a lost hint costs a LIST, nothing else.
+    async fn hint(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
         {
             let mut hinted = lock(&self.hinted);
-            if hinted.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
+            if next.state.is_passing() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
+                hinted.is_behind = true;
                 return;
             }
-            *hinted = Some(Instant::now());
         }
+        self.write_hint(store, bytes).await;
+    }
+
+    /// Hints at what was committed since the last hint, for whoever ends a series of commits.
+    pub async fn catch_up(&self, store: &Store) {
+        let is_behind = lock(&self.hinted).is_behind;
+        if let Some(newest) = self.cached().filter(|_| is_behind)
+            && let Ok(bytes) = newest.encode()
+        {
+            self.write_hint(store, bytes).await;
+        }
+    }
+
+    async fn write_hint(&self, store: &Store, bytes: Bytes) {
+        *lock(&self.hinted) = Hinted { when: Some(Instant::now()), is_behind: false };
         if let Err(error) = store.overwrite(&paths::hint(self.root()), bytes).await {
             tracing::debug!(root = self.root(), %error, "the hint could not be written");
         }

@@ -75,7 +75,7 @@ pub struct Manifest<S> {
 pub struct Head {
     version: u64,
     pub commit: CommitId,
-    parent: Option<CommitId>,
+    pub parent: Option<CommitId>,
     kind: String,
     recent: Vec<(u64, CommitId)>,
 }

@@ -31,6 +31,9 @@ use manifest::Head;
 /// A proof that a manifest was the newest stays good this long: much younger ones are never deleted.
 pub const PROOF_AGE: Duration = Duration::from_secs(60);
 
+/// How many commits after the hint are followed one by one before a LIST is asked for the newest.
+const FOLLOWED: usize = 3;
+
 /// How often a load starts over when objects vanish under it.
 const LOAD_ATTEMPTS: usize = 4;
 
@@ -38,6 +41,11 @@ const LOAD_ATTEMPTS: usize = 4;
 pub trait State: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// The log number a LIST has to begin at to show all that still matters.
     fn list_from(&self, version: u64) -> u64;
+
+    /// Whether another commit is about to follow, so that a hint at this one would be worth nothing.
+    fn is_passing(&self) -> bool {
+        false
+    }
 
     /// The state as text, each a single line: a head, and parts that most commits leave as they are, so
     /// that their text may be kept.
@@ -112,7 +120,15 @@ pub struct Ledger<S> {
     root: String,
     clock: SharedClock,
     known: Mutex<Option<Proven<S>>>,
-    hinted: Mutex<Option<Instant>>,
+    hinted: Mutex<Hinted>,
+}
+
+/// What this process has told others by the hint.
+#[derive(Debug, Default)]
+struct Hinted {
+    when: Option<Instant>,
+    /// Whether it has committed since.
+    is_behind: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -123,7 +139,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<S: State> Ledger<S> {
     /// A handle on the log below `root` (which ends in `/`). Asks the store nothing.
     pub fn new(root: impl Into<String>, clock: SharedClock) -> Self {
-        Ledger { root: root.into(), clock, known: Mutex::new(None), hinted: Mutex::new(None) }
+        Ledger { root: root.into(), clock, known: Mutex::new(None), hinted: Mutex::default() }
     }
 
     pub fn root(&self) -> &str {
@@ -139,8 +155,55 @@ impl<S: State> Ledger<S> {
     pub async fn current(&self, store: &Store) -> Result<Arc<Manifest<S>>> {
         match self.cached() {
             Some(manifest) => Ok(manifest),
-            None => Ok(self.load(store).await?.manifest),
+            None => self.open(store).await?.ok_or_else(|| self.no_manifest()),
         }
+    }
+
+    /// The newest manifest of a log that this process has not seen yet: what the hint names, if only few
+    /// commits followed it, or else by a LIST. `None` when there is no manifest at all.
+    pub async fn open(&self, store: &Store) -> Result<Option<Arc<Manifest<S>>>> {
+        let hint = self.hint_of(store).await;
+        if let Some(hint) = &hint
+            && let Some(newest) = self.follow(store, hint).await?
+        {
+            return Ok(Some(newest));
+        }
+        let from = hint.map_or(0, |hint| hint.state.list_from(hint.version));
+        Ok(self.try_load_from(store, from).await?.map(|listing| listing.manifest))
+    }
+
+    /// The newest manifest if it is the hinted one or follows closely: the one after it is not there, and it
+    /// is there itself, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
+    /// believed in nothing but where to begin.
+    async fn follow(&self, store: &Store, hint: &Manifest<S>) -> Result<Option<Arc<Manifest<S>>>> {
+        let (mut version, mut commit) = (hint.version, hint.commit);
+        for _ in 0..=FOLLOWED {
+            let began = Moment::now(&self.clock);
+            let after = paths::manifest(&self.root, version + 1);
+            if let Some(bytes) = store.get(&after).await? {
+                let head = Head::decode(&after, &bytes)?;
+                if head.parent != Some(commit) {
+                    return Ok(None);
+                }
+                (version, commit) = (version + 1, head.commit);
+                continue;
+            }
+            let own = paths::manifest(&self.root, version);
+            let Some(bytes) = store.get(&own).await? else { return Ok(None) };
+            let manifest = Manifest::decode(&own, &bytes, None)?;
+            if (manifest.version, manifest.commit) != (version, commit) {
+                return Ok(None);
+            }
+            let manifest = Arc::new(manifest);
+            self.learn(&manifest, began);
+            return Ok(Some(manifest));
+        }
+        Ok(None)
+    }
+
+    fn no_manifest(&self) -> Error {
+        let message = format!("there is no manifest below {}", paths::log_prefix(&self.root));
+        Error::new(Code::StoreUnavailable, message)
     }
 
     /// The newest manifest, as of a moment ago at most. For what ends in a commit, or is looked at again.
@@ -155,7 +218,8 @@ impl<S: State> Ledger<S> {
         }
         match self.cached() {
             Some(manifest) if self.is_newest(store, &manifest).await? => Ok(manifest),
-            _ => Ok(self.load(store).await?.manifest),
+            Some(_) => Ok(self.load(store).await?.manifest),
+            None => self.current(store).await,
         }
     }
 
@@ -225,21 +289,19 @@ impl<S: State> Ledger<S> {
     /// The newest manifest and the log's segments, by one LIST that starts now. An error
     /// (`DatabaseNotFound` is the caller's to say) when there is no manifest at all.
     pub async fn load(&self, store: &Store) -> Result<Listing<S>> {
-        match self.try_load(store).await? {
-            Some(listing) => Ok(listing),
-            None => Err(Error::new(
-                Code::StoreUnavailable,
-                format!("there is no manifest below {}", paths::log_prefix(&self.root)),
-            )),
-        }
+        self.try_load(store).await?.ok_or_else(|| self.no_manifest())
     }
 
     /// As [`Ledger::load`]; `None` when there is no manifest at all.
     pub async fn try_load(&self, store: &Store) -> Result<Option<Listing<S>>> {
-        let mut from = match self.cached() {
-            Some(manifest) => manifest.state.list_from(manifest.version),
-            None => self.hinted_floor(store).await,
+        let known = match self.cached() {
+            Some(manifest) => Some(manifest),
+            None => self.hint_of(store).await.map(Arc::new),
         };
+        self.try_load_from(store, known.map_or(0, |known| known.state.list_from(known.version))).await
+    }
+
+    async fn try_load_from(&self, store: &Store, mut from: u64) -> Result<Option<Listing<S>>> {
         for _ in 0..LOAD_ATTEMPTS {
             let before = self.cached();
             let began = Moment::now(&self.clock);
@@ -294,16 +356,11 @@ impl<S: State> Ledger<S> {
         Ok(Some(Arc::new(manifest)))
     }
 
-    /// Where a LIST may begin according to the hint: 0 without a usable one.
-    async fn hinted_floor(&self, store: &Store) -> u64 {
+    /// The hint, if there is a usable one.
+    async fn hint_of(&self, store: &Store) -> Option<Manifest<S>> {
         let key = paths::hint(&self.root);
-        match store.get(&key).await {
-            Ok(Some(bytes)) => match Manifest::<S>::decode(&key, &bytes, None) {
-                Ok(manifest) => manifest.state.list_from(manifest.version),
-                Err(_) => 0,
-            },
-            _ => 0,
-        }
+        let bytes = store.get(&key).await.ok()??;
+        Manifest::decode(&key, &bytes, None).ok()
     }
 
     async fn list(&self, store: &Store, from: u64) -> Result<Listed> {

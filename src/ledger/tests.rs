@@ -164,7 +164,7 @@ async fn commits_one_after_another_cost_a_put_each() {
     append(&ledger, &store, 1).await.unwrap();
     append(&ledger, &store, 2).await.unwrap();
     let cost = store.totals().snapshot() - before;
-    assert_eq!((cost.lists, cost.gets, cost.puts), (0, 0, 2));
+    assert_eq!((cost.lists, cost.gets, cost.puts), (0, 0, 3), "one is the hint");
     // Later, somebody else may have come first.
     time.set(1_000 + 10_000_000_000);
     let before = store.totals().snapshot();
@@ -220,7 +220,68 @@ async fn a_lying_hint_costs_requests_only() {
         store.overwrite(&paths::hint("r/"), hint).await.unwrap();
         let reader = Ledger::<Numbers>::new("r/", clock(4));
         assert_eq!(reader.load(&store).await.unwrap().manifest.version, 2);
+        let opener = Ledger::<Numbers>::new("r/", clock(5));
+        assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 2);
     }
+    // A manifest that is there, but was never this one: of a number that was freed and created again.
+    let mut other = ledger.cached().unwrap().as_ref().clone();
+    other.commit = CommitId(7);
+    store.overwrite(&paths::hint("r/"), other.encode().unwrap()).await.unwrap();
+    let opener = Ledger::<Numbers>::new("r/", clock(6));
+    assert_eq!(opener.open(&store).await.unwrap().unwrap().commit, ledger.cached().unwrap().commit);
+    store.delete(&paths::hint("r/")).await.unwrap();
+    assert_eq!(Ledger::<Numbers>::new("r/", clock(7)).current(&store).await.unwrap().version, 2);
+    let nothing = Ledger::<Numbers>::new("other/", clock(8));
+    assert!(nothing.open(&store).await.unwrap().is_none());
+    assert!(nothing.current(&store).await.is_err());
+}
+
+#[tokio::test]
+async fn a_new_process_follows_the_hint_without_a_list() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    // The hint is where the first commit after the beginning put it; the others came within the same second.
+    for (number, expected) in [(1, (3, 0)), (2, (4, 0)), (3, (5, 0)), (4, (6, 0)), (5, (6, 1))] {
+        append(&ledger, &store, number).await.unwrap();
+        let before = store.totals().snapshot();
+        let newest = Ledger::<Numbers>::new("r/", clock(number)).open(&store).await.unwrap().unwrap();
+        assert_eq!(newest.version, number + 1);
+        let cost = store.totals().snapshot() - before;
+        assert_eq!((cost.gets, cost.lists), expected, "{} commits after the hint", number - 1);
+    }
+    ledger.catch_up(&store).await;
+    let before = store.totals().snapshot();
+    ledger.catch_up(&store).await;
+    let opener = Ledger::<Numbers>::new("r/", clock(9));
+    assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 6);
+    let cost = store.totals().snapshot() - before;
+    assert_eq!((cost.gets, cost.lists, cost.puts), (3, 0, 0));
+    // It is as good a proof as any: a write is confirmed by one GET.
+    let before = store.totals().snapshot();
+    let newest = opener.cached().unwrap();
+    assert!(opener.is_newest(&store, &newest).await.unwrap());
+    assert_eq!((store.totals().snapshot() - before).gets, 1);
+}
+
+#[tokio::test]
+async fn a_hint_whose_manifest_was_deleted_leads_to_the_newest() {
+    let store = Store::memory();
+    let ledger = begun(&store).await;
+    for number in 0..4 {
+        append(&ledger, &store, number).await.unwrap();
+    }
+    for version in [1, 2, 3] {
+        store.delete(&paths::manifest("r/", version)).await.unwrap();
+    }
+    let opener = Ledger::<Numbers>::new("r/", clock(2));
+    assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 5);
+    // Somebody who slept for long has just created the number after it, which is a hole by now.
+    let mut stray = ledger.cached().unwrap().as_ref().clone();
+    (stray.version, stray.commit, stray.parent) = (3, CommitId(9), Some(CommitId(8)));
+    let created = store.create(&paths::manifest("r/", 3), stray.encode().unwrap()).await;
+    assert!(matches!(created, CreateOutcome::Created));
+    let opener = Ledger::<Numbers>::new("r/", clock(3));
+    assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 5);
 }
 
 #[tokio::test]
