@@ -321,6 +321,12 @@ impl<S: State> Ledger<S> {
                 return Err(self.went_back(before.version));
             }
             let Some(manifest) = self.fetch(store, newest, before.as_ref()).await? else { continue };
+            let floor = manifest.state.list_from(manifest.version);
+            if floor < from {
+                // Only a hint that lies leads beyond it, and past segments.
+                from = floor;
+                continue;
+            }
             self.learn(&manifest, began);
             let is_later = before.is_some_and(|before| before.version == manifest.version);
             let Listed { segments, unknown, .. } = listed;

@@ -72,6 +72,24 @@ async fn another_process_sees_a_write_at_once() {
 }
 
 #[tokio::test]
+async fn a_hint_that_lies_hides_nothing() {
+    let store = empty_store().await;
+    let writer = process(&store, 1).await;
+    let database = public(&writer).await;
+    write(&writer, &database, "t,host=a v=1 10").await.unwrap();
+    // The hint of a database whose floor is far above: a LIST from there shows the manifest and no segment.
+    let root = database.open.root();
+    let mut lie = database.open.ledger.cached().unwrap().as_ref().clone();
+    lie.version = 3;
+    lie.state.epoch = 2;
+    lie.state.floor = 2;
+    store.overwrite(&paths::hint(root), lie.encode().unwrap()).await.unwrap();
+    let reader = process(&store, 2).await;
+    let open = reader.open_database(database.tenant, database.id);
+    assert_eq!(open.ledger.load(&store).await.unwrap().segments.len(), 1);
+}
+
+#[tokio::test]
 async fn a_conflict_refuses_the_whole_request() {
     let store = empty_store().await;
     let engine = process(&store, 1).await;
