@@ -1,6 +1,7 @@
 //! Housekeeping by events: what arrives is settled, what housekeeping itself puts there asks for
 //! nothing, and the time is kept.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,10 @@ pub fn keys(folder: &Path, word: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(&next).expect("a readable folder") {
-            let path = entry.expect("an entry").path();
+        // What is looked at may be at work.
+        let Ok(entries) = std::fs::read_dir(&next) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
             let key = path.strip_prefix(folder).expect("below the folder").to_string_lossy().into_owned();
             match path.is_dir() {
                 true => folders.push(path),
@@ -157,15 +160,24 @@ async fn a_round_that_is_killed_at_any_moment_leaves_the_store_whole() {
     many_merges(&target, tables).await;
     let keeper = Function::deploy(&target, Options::default().set("SILTDB_GRACE", "0s")).await;
     let mut killed = 0;
-    for number in 0..12_u64 {
+    for number in 1..=12 {
+        let before = BTreeSet::from_iter(keys(folder.path(), "/"));
+        // From its first object to well into its merges, each of which makes two.
+        let made = async {
+            let new = |key: &String| !before.contains(key);
+            while keys(folder.path(), "/").iter().filter(|key| new(key)).count() < number {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
         let event = schedule();
         let round = keeper.invoke(&event);
         tokio::pin!(round);
-        // From before its first request to well into its merges.
-        let pause = Duration::from_millis(40 + 25 * number);
-        if tokio::time::timeout(pause, &mut round).await.is_err() {
-            keeper.forget();
-            killed += usize::from(round.await.is_err());
+        tokio::select! {
+            _ = &mut round => {}
+            () = made => {
+                keeper.forget();
+                killed += usize::from(round.await.is_err());
+            }
         }
         target.check();
     }
