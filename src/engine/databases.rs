@@ -123,7 +123,12 @@ impl OpenDatabase {
     }
 
     pub(super) fn tail(&self) -> Tail {
-        let unsettled = self.unsettled();
+        let floor = self.ledger.cached().map_or(0, |manifest| manifest.state.floor);
+        let mut unsettled = self.unsettled();
+        // What others have settled: a process that only writes learns of it by the manifests it confirms with.
+        while let Some(order) = unsettled.segments.keys().next().copied().filter(|order| order.epoch < floor) {
+            unsettled.remove(&order);
+        }
         Tail {
             segments: unsettled.segments.len(),
             bytes: unsettled.bytes,

@@ -174,7 +174,9 @@ impl<S: State> Ledger<S> {
 
     /// The newest manifest if it is the hinted one or follows closely: the one after it is not there, and it
     /// is there itself, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
-    /// believed in nothing but where to begin.
+    /// believed in nothing but where to begin: hint and successor may both come of a process that slept, and
+    /// the successor lie in a hole. So what was followed counts only if the hinted manifest is still there
+    /// at the end: the older go first, and then nothing after it was deleted.
     async fn follow(&self, store: &Store, hint: &Manifest<S>) -> Result<Option<Arc<Manifest<S>>>> {
         let (mut version, mut commit) = (hint.version, hint.commit);
         for _ in 0..=FOLLOWED {
@@ -193,6 +195,13 @@ impl<S: State> Ledger<S> {
             let manifest = Manifest::decode(&own, &bytes, None)?;
             if (manifest.version, manifest.commit) != (version, commit) {
                 return Ok(None);
+            }
+            if version != hint.version {
+                let hinted = paths::manifest(&self.root, hint.version);
+                let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
+                if Head::decode(&hinted, &bytes)?.commit != hint.commit {
+                    return Ok(None);
+                }
             }
             let manifest = Arc::new(manifest);
             self.learn(&manifest, began);

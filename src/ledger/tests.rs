@@ -241,7 +241,7 @@ async fn a_new_process_follows_the_hint_without_a_list() {
     let store = Store::memory();
     let ledger = begun(&store).await;
     // The hint is where the first commit after the beginning put it; the others came within the same second.
-    for (number, expected) in [(1, (3, 0)), (2, (4, 0)), (3, (5, 0)), (4, (6, 0)), (5, (6, 1))] {
+    for (number, expected) in [(1, (3, 0)), (2, (5, 0)), (3, (6, 0)), (4, (7, 0)), (5, (6, 1))] {
         append(&ledger, &store, number).await.unwrap();
         let before = store.totals().snapshot();
         let newest = Ledger::<Numbers>::new("r/", clock(number)).open(&store).await.unwrap().unwrap();
@@ -281,6 +281,13 @@ async fn a_hint_whose_manifest_was_deleted_leads_to_the_newest() {
     let created = store.create(&paths::manifest("r/", 3), stray.encode().unwrap()).await;
     assert!(matches!(created, CreateOutcome::Created));
     let opener = Ledger::<Numbers>::new("r/", clock(3));
+    assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 5);
+    // The same, with a hint that was as late, so that the stray descends from it.
+    let mut late = ledger.cached().unwrap().as_ref().clone();
+    (late.version, late.commit) = (2, CommitId(8));
+    store.delete(&paths::manifest("r/", 4)).await.unwrap();
+    store.overwrite(&paths::hint("r/"), late.encode().unwrap()).await.unwrap();
+    let opener = Ledger::<Numbers>::new("r/", clock(4));
     assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 5);
 }
 

@@ -7,6 +7,7 @@ use super::oracle::*;
 use crate::database::Edit;
 use crate::engine::{Duties, Engine, EngineOptions};
 use crate::model::clock::{ManualClock, SharedClock};
+use crate::model::limits::Limits;
 use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType, Precision};
 use crate::store::{Meter, paths};
 
@@ -69,6 +70,24 @@ async fn another_process_sees_a_write_at_once() {
             two.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_process_that_only_writes_is_not_held_up_by_what_others_have_settled() {
+    let store = empty_store().await;
+    let limits = Limits { live_segments: 4, ..Limits::default() };
+    let options = EngineOptions { limits, ..EngineOptions::default() };
+    let clock: SharedClock = Arc::new(ManualClock::new(1_000, 1));
+    let writer = Engine::open(store.clone(), clock, options).await.unwrap();
+    let keeper = process(&store, 2).await;
+    let database = public(&writer).await;
+    for number in 0..20 {
+        write(&writer, &database, &format!("t,host=a v=1 {number}")).await.unwrap();
+        if number % 3 == 2 {
+            keeper.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+        }
+    }
+    assert!(database.open.tail().segments <= 4);
 }
 
 #[tokio::test]
