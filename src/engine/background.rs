@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Duties, Effort, Engine, FlushTriggers, Report, databases::OpenDatabase, databases::Tail};
+use super::{Duties, Effort, Engine, FlushTriggers, Report, databases::OpenDatabase};
 use crate::database::{DatabaseState, expired_files, merge_jobs, pack_jobs, unpack_jobs};
 use crate::ledger::Manifest;
 
@@ -20,7 +20,7 @@ pub async fn run_background(engine: Engine) {
         tokio::time::sleep(TICK).await;
         let now = engine.clock().now();
         for open in engine.open_databases() {
-            if is_due(&engine.options().flush, open.tail(), now) {
+            if is_due(&engine.options().flush, &open, now) {
                 tend(&engine, &open, Duties { flush: true, merge: true, ..Duties::NONE }).await;
             }
         }
@@ -31,8 +31,9 @@ pub async fn run_background(engine: Engine) {
     }
 }
 
-fn is_due(triggers: &FlushTriggers, tail: Tail, now: i64) -> bool {
-    let age = tail.oldest.map_or(0, |oldest| u64::try_from(now).unwrap_or(0).saturating_sub(oldest));
+fn is_due(triggers: &FlushTriggers, open: &OpenDatabase, now: i64) -> bool {
+    let tail = open.tail();
+    let age = open.oldest().map_or(0, |oldest| u64::try_from(now).unwrap_or(0).saturating_sub(oldest));
     tail.segments >= triggers.segments
         || (tail.segments > 0 && tail.bytes >= triggers.bytes)
         || (tail.segments > 0 && u128::from(age) >= triggers.age.as_nanos())
@@ -71,7 +72,7 @@ pub(super) fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<D
         || !unpack_jobs(state, rules).is_empty()
         || !pack_jobs(state, rules).is_empty();
     Duties {
-        flush: is_due(&engine.options().flush, open.tail(), now),
+        flush: is_due(&engine.options().flush, open, now),
         merge,
         retain: !expired_files(&manifest.state, now).is_empty(),
         // Garbage comes of commits alone. What is too young to go now has to be looked at again.

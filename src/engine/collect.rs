@@ -102,7 +102,7 @@ impl Engine {
         let prefix = paths::log_prefix(root);
         let log = self.inner.store.list(&prefix, None).await?;
         let before = self.before_grace();
-        let unproven = before.min(self.age_ago(MANIFEST_AGE));
+        let unproven = self.before_proofs();
         let mut manifests = Vec::new();
         let mut oldest_needed = None;
         for entry in &log {
@@ -126,6 +126,11 @@ impl Engine {
     /// grace.
     fn before_grace(&self) -> i64 {
         self.age_ago(self.inner.options.grace)
+    }
+
+    /// The moment before which a manifest must have been made to be deleted.
+    fn before_proofs(&self) -> i64 {
+        self.before_grace().min(self.age_ago(MANIFEST_AGE))
     }
 
     fn age_ago(&self, age: Duration) -> i64 {
@@ -153,7 +158,7 @@ impl Engine {
     async fn collect_dropped(&self, dropped: &DroppedDatabase) -> Result<usize> {
         let tombstone = i64::try_from(TOMBSTONE.as_nanos()).unwrap_or(i64::MAX);
         let gone = dropped.since <= self.before_grace().saturating_sub(tombstone);
-        if dropped.since > self.before_grace() || (dropped.emptied && !gone) {
+        if dropped.since > self.before_proofs() || (dropped.emptied && !gone) {
             return Ok(0);
         }
         let root = paths::database_root(dropped.tenant, dropped.id);

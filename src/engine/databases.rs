@@ -75,8 +75,6 @@ impl Unsettled {
 pub(super) struct Tail {
     pub(super) segments: usize,
     pub(super) bytes: u64,
-    /// Hybrid clock reading of the first segment.
-    pub(super) oldest: Option<u64>,
 }
 
 /// What became of an edit.
@@ -129,18 +127,18 @@ impl OpenDatabase {
         while let Some(order) = unsettled.segments.keys().next().copied().filter(|order| order.epoch < floor) {
             unsettled.remove(&order);
         }
-        Tail {
-            segments: unsettled.segments.len(),
-            bytes: unsettled.bytes,
-            oldest: unsettled.segments.keys().next().map(|order| order.clock),
-        }
+        Tail { segments: unsettled.segments.len(), bytes: unsettled.bytes }
+    }
+
+    /// Hybrid clock reading of the oldest segment: of a later epoch, if the writers' clocks differ.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.unsettled().segments.keys().map(|order| order.clock).min()
     }
 
     /// Takes the tail from what a LIST showed.
     pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
-        let floor = listing.manifest.state.floor;
         let mut unsettled = Unsettled::default();
-        for (name, bytes) in listing.segments.iter().filter(|(name, _)| name.order.epoch >= floor) {
+        for (name, bytes) in &listing.segments {
             unsettled.add(name.order, *bytes);
         }
         *self.unsettled() = unsettled;

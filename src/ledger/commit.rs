@@ -141,7 +141,7 @@ impl<S: State> Ledger<S> {
             return Ok(false);
         }
         self.learn(next, began);
-        self.hint(store, next, bytes).await;
+        self.tell(store, next, bytes).await;
         Ok(true)
     }
 
@@ -164,7 +164,7 @@ impl<S: State> Ledger<S> {
     }
 
     /// C5. Best effort: a lost hint costs a LIST, nothing else.
-    async fn hint(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
+    async fn tell(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
         {
             let mut hinted = lock(&self.hinted);
             if next.state.is_passing() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {

@@ -73,7 +73,7 @@ pub struct Manifest<S> {
 /// A manifest's first line.
 #[derive(Serialize, Deserialize)]
 pub struct Head {
-    version: u64,
+    pub version: u64,
     pub commit: CommitId,
     pub parent: Option<CommitId>,
     kind: String,

@@ -15,6 +15,7 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::model::{Code, Error, Result, clock::SharedClock};
@@ -28,7 +29,8 @@ pub use manifest::{CommitId, Manifest, decompress};
 
 use manifest::Head;
 
-/// A proof that a manifest was the newest stays good this long: much younger ones are never deleted.
+/// A proof that a manifest was the newest stays good this long: none is deleted that is not several times as
+/// old.
 pub const PROOF_AGE: Duration = Duration::from_secs(60);
 
 /// How many commits after the hint are followed one by one before a LIST is asked for the newest.
@@ -162,23 +164,24 @@ impl<S: State> Ledger<S> {
     /// The newest manifest of a log that this process has not seen yet: what the hint names, if only few
     /// commits followed it, or else by a LIST. `None` when there is no manifest at all.
     pub async fn open(&self, store: &Store) -> Result<Option<Arc<Manifest<S>>>> {
-        let hint = self.hint_of(store).await;
-        if let Some(hint) = &hint
-            && let Some(newest) = self.follow(store, hint).await?
+        let hint = self.hint(store).await;
+        let head = hint.as_ref().and_then(|bytes| Head::decode(&paths::hint(&self.root), bytes).ok());
+        if let Some(head) = head
+            && let Some(newest) = self.follow(store, &head).await?
         {
             return Ok(Some(newest));
         }
-        let from = hint.map_or(0, |hint| hint.state.list_from(hint.version));
-        Ok(self.try_load_from(store, from).await?.map(|listing| listing.manifest))
+        Ok(self.try_load_from(store, self.floor_of(hint)).await?.map(|listing| listing.manifest))
     }
 
-    /// The newest manifest if it is the hinted one or follows closely: the one after it is not there, and it
-    /// is there itself, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
+    /// The newest manifest if it is the hinted one or follows closely: the one after it is not there, and the
+    /// hinted one is, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
     /// believed in nothing but where to begin: hint and successor may both come of a process that slept, and
-    /// the successor lie in a hole. So what was followed counts only if the hinted manifest is still there
-    /// at the end: the older go first, and then nothing after it was deleted.
-    async fn follow(&self, store: &Store, hint: &Manifest<S>) -> Result<Option<Arc<Manifest<S>>>> {
-        let (mut version, mut commit) = (hint.version, hint.commit);
+    /// the successor lie in a hole. But the older go first: if the hinted one is there in the end, nothing after
+    /// it was deleted.
+    async fn follow(&self, store: &Store, hint: &Head) -> Result<Option<Arc<Manifest<S>>>> {
+        let hinted = paths::manifest(&self.root, hint.version);
+        let (mut version, mut commit, mut followed) = (hint.version, hint.commit, None);
         for _ in 0..=FOLLOWED {
             let began = Moment::now(&self.clock);
             let after = paths::manifest(&self.root, version + 1);
@@ -187,23 +190,18 @@ impl<S: State> Ledger<S> {
                 if head.parent != Some(commit) {
                     return Ok(None);
                 }
-                (version, commit) = (version + 1, head.commit);
+                (version, commit, followed) = (version + 1, head.commit, Some((after, bytes)));
                 continue;
             }
-            let own = paths::manifest(&self.root, version);
-            let Some(bytes) = store.get(&own).await? else { return Ok(None) };
-            let manifest = Manifest::decode(&own, &bytes, None)?;
-            if (manifest.version, manifest.commit) != (version, commit) {
+            let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
+            if Head::decode(&hinted, &bytes)?.commit != hint.commit {
                 return Ok(None);
             }
-            if version != hint.version {
-                let hinted = paths::manifest(&self.root, hint.version);
-                let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
-                if Head::decode(&hinted, &bytes)?.commit != hint.commit {
-                    return Ok(None);
-                }
+            let (key, bytes) = followed.unwrap_or((hinted, bytes));
+            let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
+            if manifest.version != version {
+                return Err(misnumbered(&key, manifest.version));
             }
-            let manifest = Arc::new(manifest);
             self.learn(&manifest, began);
             return Ok(Some(manifest));
         }
@@ -303,11 +301,11 @@ impl<S: State> Ledger<S> {
 
     /// As [`Ledger::load`]; `None` when there is no manifest at all.
     pub async fn try_load(&self, store: &Store) -> Result<Option<Listing<S>>> {
-        let known = match self.cached() {
-            Some(manifest) => Some(manifest),
-            None => self.hint_of(store).await.map(Arc::new),
+        let from = match self.cached() {
+            Some(manifest) => manifest.state.list_from(manifest.version),
+            None => self.floor_of(self.hint(store).await),
         };
-        self.try_load_from(store, known.map_or(0, |known| known.state.list_from(known.version))).await
+        self.try_load_from(store, from).await
     }
 
     async fn try_load_from(&self, store: &Store, mut from: u64) -> Result<Option<Listing<S>>> {
@@ -361,7 +359,7 @@ impl<S: State> Ledger<S> {
         let Some(bytes) = store.get(&key).await? else { return Ok(None) };
         let manifest = Manifest::<S>::decode(&key, &bytes, before.map(|before| &before.state))?;
         if manifest.version != version {
-            return Err(Error::corrupt(&key, format!("it says that it is version {}", manifest.version)));
+            return Err(misnumbered(&key, manifest.version));
         }
         if let Some(before) = before
             && manifest.remembers(before.version, before.commit) == Some(false)
@@ -371,11 +369,15 @@ impl<S: State> Ledger<S> {
         Ok(Some(Arc::new(manifest)))
     }
 
-    /// The hint, if there is a usable one.
-    async fn hint_of(&self, store: &Store) -> Option<Manifest<S>> {
-        let key = paths::hint(&self.root);
-        let bytes = store.get(&key).await.ok()??;
-        Manifest::decode(&key, &bytes, None).ok()
+    /// The hint, if it can be had.
+    async fn hint(&self, store: &Store) -> Option<Bytes> {
+        store.get(&paths::hint(&self.root)).await.ok().flatten()
+    }
+
+    /// Where a LIST may begin according to the hint: 0 without a usable one.
+    fn floor_of(&self, hint: Option<Bytes>) -> u64 {
+        let manifest = hint.and_then(|bytes| Manifest::<S>::decode(&paths::hint(&self.root), &bytes, None).ok());
+        manifest.map_or(0, |manifest| manifest.state.list_from(manifest.version))
     }
 
     async fn list(&self, store: &Store, from: u64) -> Result<Listed> {
@@ -397,6 +399,10 @@ impl<S: State> Ledger<S> {
     pub async fn list_segments(&self, store: &Store, floor: u64) -> Result<Vec<(SegmentName, u64)>> {
         Ok(self.list(store, floor).await?.segments)
     }
+}
+
+fn misnumbered(key: &str, version: u64) -> Error {
+    Error::corrupt(key, format!("it says that it is version {version}"))
 }
 
 #[derive(Default)]

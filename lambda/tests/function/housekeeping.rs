@@ -16,10 +16,13 @@ pub fn keys(folder: &Path, word: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {
-        // What is looked at may be at work.
-        let Ok(entries) = std::fs::read_dir(&next) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
+        let entries = match std::fs::read_dir(&next) {
+            // Housekeeping is at work, and removes folders that it has emptied.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.expect("a readable folder"),
+        };
+        for entry in entries {
+            let path = entry.expect("an entry").path();
             let key = path.strip_prefix(folder).expect("below the folder").to_string_lossy().into_owned();
             match path.is_dir() {
                 true => folders.push(path),
