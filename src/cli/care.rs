@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use super::{open, print};
 use crate::config::Settings;
-use crate::engine::Duties;
+use crate::engine::{Duties, Losses};
 use crate::model::Result;
 use crate::model::clock::{Clock, SystemClock};
 use crate::store::{Store, paths, probe::probe};
@@ -21,7 +21,8 @@ pub(super) async fn maintain(settings: &Settings, matches: &ArgMatches) -> Resul
         _ => Duties::ALL,
     };
     let engine = open(settings).await?;
-    let report = engine.maintain(duties).await?;
+    let losses = if matches.get_flag("accept-loss") { Losses::Accepted } else { Losses::Refused };
+    let report = engine.maintain_with(duties, losses).await?;
     engine.shutdown().await;
     print(&format!("{report}\n"))
 }

@@ -65,7 +65,7 @@ impl Local {
         let database = self.engine.database(self.tenant, &points.database).await?;
         let (engine, database_precision) = (self.engine.clone(), database.options.precision);
         let parse = move || -> Result<Vec<PointBatch>> {
-            let (now, limits) = (engine.clock().now(), engine.limits());
+            let (now, limits) = (engine.now(), engine.limits());
             let options = parse::Options { write_precision: points.precision, database_precision, now, limits };
             parse::line_protocol(&points.text, &options)
         };

@@ -29,7 +29,7 @@ mod write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, LogFormat, Resolved, SETTINGS, Scope, Settings};
@@ -74,12 +74,19 @@ fn command() -> Command {
         .subcommand(sql::command())
         .subcommand(write::command())
         .subcommand(
-            with_settings(Command::new("maintain").about(maintain), Scope::Everywhere).arg(
-                Arg::new("duty")
-                    .value_parser(["all", "flush", "merge", "retain", "collect"])
-                    .default_value("all")
-                    .help("What to do"),
-            ),
+            with_settings(Command::new("maintain").about(maintain), Scope::Everywhere)
+                .arg(
+                    Arg::new("duty")
+                        .value_parser(["all", "flush", "merge", "retain", "collect"])
+                        .default_value("all")
+                        .help("What to do"),
+                )
+                .arg(
+                    Arg::new("accept-loss")
+                        .long("accept-loss")
+                        .action(ArgAction::SetTrue)
+                        .help("Flush although acknowledged segments are missing from the log, and give them up"),
+                ),
         )
         .subcommand(with_settings(
             Command::new("check").about("Verify a whole store; fails when anything is wrong"),

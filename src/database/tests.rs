@@ -25,7 +25,7 @@ fn order(epoch: u64) -> OrderKey {
 }
 
 fn segment(epoch: u64) -> SegmentName {
-    SegmentName { order: order(epoch), tables: 1 }
+    SegmentName { order: order(epoch), tables: 1, place: None }
 }
 
 fn sum(rows: u64) -> Sum {
@@ -110,7 +110,8 @@ fn a_flush_moves_the_floor_once() {
 fn a_flush_may_consume_a_prefix() {
     let mut state = step(&database(), 2, &define("t", &[("v", DOUBLE)])).unwrap();
     state = step(&state, 3, &Edit::Seal).unwrap();
-    let names = [1, 2, 3].map(|clock| SegmentName { order: OrderKey { epoch: 1, clock, writer: 1 }, tables: 1 });
+    let names =
+        [1, 2, 3].map(|clock| SegmentName { order: OrderKey { epoch: 1, clock, writer: 1 }, tables: 1, place: None });
     let freeze = Edit::Freeze { floor: 1, epoch: 3, segments: names.to_vec() };
     state = step(&state, 4, &freeze).unwrap();
     let mut first = file("a", 1, (0, 9), 5);

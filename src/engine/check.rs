@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
+use super::snapshot::{gap_of, lost};
 use super::{Engine, databases::OpenDatabase};
 use crate::database::{DatabaseState, Table, file_violations, violations};
 use crate::ledger::Listing;
@@ -13,6 +14,7 @@ use crate::merge::{self, Key};
 use crate::model::{DataFile, Precision, Result, Sum};
 use crate::store::paths;
 use crate::table;
+use crate::wal;
 
 /// What a check found.
 #[derive(Debug, Clone, Default)]
@@ -157,6 +159,9 @@ impl Engine {
         report: &mut CheckReport,
     ) -> Result<()> {
         let state = &listing.manifest.state;
+        if let Some(gap) = self.still_missing(open, listing).await? {
+            report.problems.push(lost(open, gap).to_string());
+        }
         let frozen = state.frozen.iter().flatten().copied();
         let live = listing
             .segments
@@ -168,8 +173,8 @@ impl Engine {
             match self.inner.segments.get(&self.inner.store, open.root(), name).await {
                 Ok(Some(segment)) => {
                     for part in &segment.tables {
-                        let key = crate::wal::key_of(part.batch.schema_ref())?;
-                        let ids = crate::wal::column_ids(part.batch.schema_ref())?;
+                        let key = wal::key_of(part.batch.schema_ref())?;
+                        let ids = wal::column_ids(part.batch.schema_ref())?;
                         if merge::sum(&part.batch, &key, &ids)? != part.sum {
                             let path = name.path(open.root());
                             report.problems.push(format!("{path}: its rows do not add up to its footer's sum"));
@@ -181,6 +186,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// What a listing lacks, and one that begins later as well.
+    async fn still_missing(&self, open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Result<Option<wal::Gap>> {
+        match gap_of(listing) {
+            Some(_) => Ok(gap_of(&open.ledger.load(&self.inner.store).await?)),
+            None => Ok(None),
+        }
     }
 
     async fn check_file(

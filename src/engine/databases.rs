@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Effort, Engine, writer};
+use super::{Effort, Engine, run::Run, writer};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, Refusal, apply};
 use crate::ledger::{Ledger, Listing, Manifest, Step};
+use crate::model::clock::EpochClock;
 use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
 use crate::store::{
     Store,
@@ -45,6 +46,12 @@ pub(super) struct OpenDatabase {
     unsettled: Mutex<Unsettled>,
     /// Version up to which this process has found nothing left to collect; 0 before it looked.
     collected: AtomicU64,
+    /// Readings of the clock that order the segments of the open epoch.
+    pub(super) order: EpochClock,
+    /// Numbers of the segments that this process puts into the open epoch.
+    pub(super) run: Run,
+    /// The clock step up to which this process has looked at the readings of others; 0 before it looked.
+    pub(super) looked: AtomicU64,
     /// Flushes of this process, one at a time; others may run elsewhere.
     pub(super) flushing: tokio::sync::Mutex<()>,
 }
@@ -96,6 +103,9 @@ impl OpenDatabase {
             pending: Arc::default(),
             unsettled: Mutex::default(),
             collected: AtomicU64::new(0),
+            order: EpochClock::default(),
+            run: Run::new(engine.inner.clock.clone()),
+            looked: AtomicU64::new(0),
             flushing: tokio::sync::Mutex::new(()),
         }
     }
@@ -297,7 +307,7 @@ impl Engine {
 
     /// Takes a dropped database's name out of the catalog.
     async fn forget_database(&self, tenant: TenantId, name: &str, id: DatabaseId) -> Result<()> {
-        let now = self.inner.clock.now();
+        let now = self.now();
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
             match newest.state.without_database(tenant, name, id, now)? {
                 Some(state) => Ok(Step::Commit { kind: "drop database", state, output: () }),

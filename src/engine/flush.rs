@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     Effort, Engine,
     databases::{Committed, OpenDatabase},
-    snapshot::Arrangement,
+    snapshot::{Arrangement, Losses, gap_of, lost},
 };
 use crate::database::{DatabaseState, Edit, FlushedTable, Table};
 use crate::ledger::Manifest;
@@ -57,10 +57,18 @@ impl Engine {
         let mut done = Flushed::default();
         let mut sealed_here = false;
         let mut attempts = 0;
+        let mut suspected = None;
         while attempts < ATTEMPTS {
             attempts += 1;
             let listing = open.ledger.load(store).await?;
-            open.learn_tail(&listing);
+            self.learn_tail(open, &listing);
+            if let (Some(gap), Losses::Refused) = (gap_of(&listing), effort.losses) {
+                // One LIST may pass by what lands while it is on its way; a later one shows it.
+                if suspected.replace(gap) == Some(gap) {
+                    return Err(lost(open, gap));
+                }
+                continue;
+            }
             if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
                 done.left = open.tail().segments.min(1);
                 break;
@@ -72,7 +80,7 @@ impl Engine {
             let frozen = if state.frozen.is_some() {
                 Some(listing.manifest)
             } else if state.is_sealed() {
-                self.freeze(open, store, &listing).await?
+                self.freeze(open, store, &listing, effort.losses).await?
             } else if sealed_here || !listing.segments.iter().any(|(name, _)| state.sees(name.order)) {
                 return Ok(done);
             } else {
@@ -262,7 +270,7 @@ impl Engine {
     /// A ULID: unique in every object name, sorted by the time of its making.
     pub(super) fn unique(&self) -> String {
         let clock = &self.inner.clock;
-        let milliseconds = u64::try_from(clock.now() / 1_000_000).unwrap_or(0);
+        let milliseconds = u64::try_from(self.now() / 1_000_000).unwrap_or(0);
         let random = u128::from(clock.random()) << 64 | u128::from(clock.random());
         ulid::Ulid::from_parts(milliseconds, random).to_string()
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Engine, databases::OpenDatabase};
+use super::{Engine, databases::OpenDatabase, snapshot::Losses};
 use crate::catalog::CatalogState;
 use crate::database::merge_jobs;
 use crate::ledger::Manifest;
@@ -31,6 +31,8 @@ pub struct Effort {
     pub thorough: bool,
     /// No job is begun that would hardly be done by then.
     pub until: Option<Instant>,
+    /// What becomes of a tail that lacks acknowledged segments.
+    pub losses: Losses,
 }
 
 /// What a job is reckoned to rewrite in a second where its time is limited. Much less than most machines
@@ -83,10 +85,15 @@ impl fmt::Display for Report {
 impl Engine {
     /// Does the duties for every database of the store until nothing is left to do.
     pub async fn maintain(&self, duties: Duties) -> Result<Report> {
+        self.maintain_with(duties, Losses::Refused).await
+    }
+
+    /// The same; if `losses` says so, segments that are gone are given up.
+    pub async fn maintain_with(&self, duties: Duties, losses: Losses) -> Result<Report> {
         let mut report = Report::default();
         let catalog = self.newest_catalog().await?;
         for open in self.all_databases(&catalog) {
-            self.maintain_open(&open, duties, Effort { thorough: true, until: None }, &mut report).await?;
+            self.maintain_open(&open, duties, Effort { thorough: true, until: None, losses }, &mut report).await?;
             report.databases += 1;
         }
         if duties.collect {
@@ -185,7 +192,11 @@ mod tests {
     #[test]
     fn jobs_are_begun_as_far_as_the_time_goes() {
         assert!(Effort::default().allows(u64::MAX));
-        let within = |seconds| Effort { thorough: false, until: Some(Instant::now() + Duration::from_secs(seconds)) };
+        let within = |seconds| Effort {
+            thorough: false,
+            until: Some(Instant::now() + Duration::from_secs(seconds)),
+            ..Effort::default()
+        };
         assert!(within(10).allows(4 << 20) && within(10).allows(0));
         assert!(!within(10).allows(64 << 20) && !within(0).allows(0));
     }

@@ -22,8 +22,10 @@ mod flush;
 mod leaves;
 mod maintain;
 mod merge;
+mod order;
 mod retain;
 mod rounds;
+mod run;
 mod snapshot;
 mod tables;
 #[cfg(test)]
@@ -42,7 +44,7 @@ use tokio::sync::OnceCell;
 use crate::catalog::{CatalogState, Passwords};
 use crate::database::{Rules, Sizes};
 use crate::ledger::Ledger;
-use crate::model::clock::{HybridClock, SharedClock};
+use crate::model::clock::SharedClock;
 use crate::model::{DatabaseId, Result, limits::Limits};
 use crate::store::{self, Store};
 use crate::table::Footers;
@@ -54,10 +56,11 @@ pub use check::CheckReport;
 pub use databases::Database;
 pub use leaves::Leaves;
 pub use maintain::{Duties, Effort, Report};
-pub use snapshot::{Arrangement, Snapshot, TableSnapshot, TailPart};
+pub use snapshot::{Arrangement, Losses, Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
 
 use databases::OpenDatabase;
+use order::ClockSteps;
 
 /// When a database's tail is settled: whichever comes first.
 #[derive(Debug, Clone)]
@@ -129,9 +132,7 @@ pub struct Engine {
 struct Inner {
     store: Store,
     clock: SharedClock,
-    hybrid: HybridClock,
-    /// Random identity of this process in segment names.
-    writer: u64,
+    steps: ClockSteps,
     options: EngineOptions,
     catalog: Ledger<CatalogState>,
     /// Catalog version up to which this process has found nothing left to collect; 0 before it looked.
@@ -157,10 +158,9 @@ impl Engine {
 
     /// The same, but the store is asked nothing before the first request needs it.
     pub fn lazy(store: Store, clock: SharedClock, options: EngineOptions) -> Engine {
-        Engine {
+        let engine = Engine {
             inner: Arc::new(Inner {
-                hybrid: HybridClock::default(),
-                writer: clock.random(),
+                steps: ClockSteps::default(),
                 catalog: Ledger::new(store::paths::CATALOG_ROOT, clock.clone()),
                 catalog_collected: AtomicU64::new(0),
                 passwords: Passwords::new(&clock),
@@ -175,7 +175,10 @@ impl Engine {
                 clock,
                 options,
             }),
-        }
+        };
+        // The start counts as the first step.
+        engine.clock_steps();
+        engine
     }
 
     /// Makes sure, once, that the store can be relied on and has a catalog.
@@ -207,6 +210,12 @@ impl Engine {
         &self.inner.clock
     }
 
+    /// What time it is, nanoseconds since 1970: by the machine, as far as the store's answers do not
+    /// contradict.
+    pub fn now(&self) -> i64 {
+        self.inner.store.time().correct(self.inner.clock.now(), self.inner.clock.elapsed())
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.inner.options.limits
     }
@@ -221,7 +230,7 @@ impl Engine {
 
     /// How housekeeping works at this moment.
     fn rules(&self, thorough: bool) -> Rules {
-        Rules { now: self.inner.clock.now(), thorough, sizes: self.inner.options.sizes }
+        Rules { now: self.now(), thorough, sizes: self.inner.options.sizes }
     }
 
     /// (hits, misses, bytes) of the cache of decoded segments.

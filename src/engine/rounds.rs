@@ -44,7 +44,7 @@ impl Engine {
             report.databases += 1;
             let tended = async {
                 let listing = open.ledger.load(&self.inner.store).await?;
-                open.learn_tail(&listing);
+                self.learn_tail(&open, &listing);
                 let duties = needed(self, &open, &listing.manifest);
                 self.maintain_open(&open, duties, effort, &mut report).await
             };

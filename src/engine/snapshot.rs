@@ -18,8 +18,11 @@ use super::{
 use crate::database::{DatabaseState, Edit, Leaf, Table};
 use crate::ledger::{Listing, Manifest};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
-use crate::store::{Meter, Store, paths::SegmentName};
-use crate::wal::{Segment, SegmentTable};
+use crate::store::{
+    Meter, Store,
+    paths::{self, SegmentName},
+};
+use crate::wal::{self, Segment, SegmentTable};
 
 /// A snapshot starts over this often when commits or deletions get in its way.
 const ATTEMPTS: usize = 10;
@@ -186,12 +189,43 @@ fn visible(listing: &Listing<DatabaseState>) -> Option<Vec<SegmentName>> {
     Some(segments)
 }
 
+/// What becomes of a tail that lacks acknowledged segments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Losses {
+    /// An error, and nothing is changed: the segments may be restored.
+    #[default]
+    Refused,
+    /// The tail is settled without them: the operator has given them up.
+    Accepted,
+}
+
+/// The first segment that a listing has to show and does not. A frozen list says by itself what belongs to it.
+pub(super) fn gap_of(listing: &Listing<DatabaseState>) -> Option<wal::Gap> {
+    let state = &listing.manifest.state;
+    let from = if state.frozen.is_some() { state.epoch } else { state.floor };
+    wal::first_gap(listing.segments.iter().map(|(name, _)| name).filter(|name| name.order.epoch >= from))
+}
+
+/// The error for a segment that was acknowledged and is gone.
+pub(super) fn lost(open: &OpenDatabase, gap: wal::Gap) -> Error {
+    let log = paths::log_prefix(open.root());
+    Error::new(
+        Code::Corrupt,
+        format!(
+            "{log}{gap} is missing: points that were acknowledged are lost unless it is restored, from a backup or an \
+             older version of the bucket; to go on without them, give them up by `siltdb maintain flush \
+             --accept-loss`"
+        ),
+    )
+}
+
 impl Engine {
     /// Takes a snapshot of a database, with the tails of the named tables. Whatever was
     /// acknowledged before the call, by any process, is in it.
     pub async fn snapshot(&self, database: &Database, tables: &[String], meter: &Arc<Meter>) -> Result<Snapshot> {
         let store = self.inner.store.metered(meter);
         let mut database = Cow::Borrowed(database);
+        let mut suspected = None;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.inner.totals.snapshot_restarts.fetch_add(1, Ordering::Relaxed);
@@ -203,9 +237,16 @@ impl Engine {
                 database = Cow::Owned(self.database(database.tenant, &database.name).await?);
                 continue;
             }
-            open.learn_tail(&listing);
+            self.learn_tail(open, &listing);
+            if let Some(gap) = gap_of(&listing) {
+                // One LIST may pass by what lands while it is on its way; a later one shows it.
+                if suspected.replace(gap) == Some(gap) {
+                    return Err(lost(open, gap));
+                }
+                continue;
+            }
             let Some(segments) = visible(&listing) else {
-                self.freeze(open, &store, &listing).await?;
+                self.freeze(open, &store, &listing, Losses::Refused).await?;
                 continue;
             };
             let wanted = wanted_tables(&listing.manifest.state, tables);
@@ -225,16 +266,25 @@ impl Engine {
         open: &OpenDatabase,
         store: &Store,
         sealed: &Listing<DatabaseState>,
+        losses: Losses,
     ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
         let (floor, epoch) = (sealed.manifest.state.floor, sealed.manifest.state.epoch);
         // A LIST that showed the seal itself may have passed by the segments before it landed.
-        let again = match sealed.is_later {
-            true => None,
-            false => Some(open.ledger.list_segments(store, floor).await?),
+        let listed = match sealed.is_later {
+            true => Cow::Borrowed(&sealed.segments),
+            false => Cow::Owned(open.ledger.list_segments(store, floor).await?),
         };
-        let listed = again.as_ref().unwrap_or(&sealed.segments);
-        let segments = listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch));
-        let edit = Edit::Freeze { floor, epoch, segments: segments.collect() };
+        let in_range = |listed: &[(SegmentName, u64)]| -> Vec<SegmentName> {
+            listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch)).collect()
+        };
+        let mut segments = in_range(&listed);
+        if wal::first_gap(&segments).is_some() {
+            segments = in_range(&open.ledger.list_segments(store, floor).await?);
+            if let (Some(gap), Losses::Refused) = (wal::first_gap(&segments), losses) {
+                return Err(lost(open, gap));
+            }
+        }
+        let edit = Edit::Freeze { floor, epoch, segments };
         match open.commit(store, self.limits(), &edit).await? {
             Committed::Done(frozen) => Ok(Some(frozen)),
             _ => Ok(None),

@@ -101,7 +101,7 @@ impl Engine {
     }
 
     fn refuse_expired(&self, state: &DatabaseState, points: &[PointBatch]) -> Result<()> {
-        let Some(horizon) = horizon(state.options.precision, state.options.ttl, self.inner.clock.now()) else {
+        let Some(horizon) = horizon(state.options.precision, state.options.ttl, self.now()) else {
             return Ok(());
         };
         for batch in points {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::order::{Ordered, is_behind};
 use super::{Engine, databases::OpenDatabase};
 use crate::database::DatabaseState;
 use crate::ledger::Manifest;
@@ -108,17 +109,18 @@ async fn run(engine: Engine, open: std::sync::Weak<OpenDatabase>, mut requests: 
         }
         let Some(open) = open.upgrade() else { break };
         bytes = 0;
-        let clock = engine.inner.hybrid.next(engine.inner.clock.now());
-        flights.spawn(put_group(engine.clone(), open, std::mem::take(&mut group), clock));
+        let epoch = open.ledger.cached().map_or(0, |manifest| manifest.state.epoch);
+        let ordered = engine.order(&open, epoch);
+        flights.spawn(put_group(engine.clone(), open, std::mem::take(&mut group), ordered));
     }
     while flights.join_next().await.is_some() {}
 }
 
 /// Makes one group durable and answers each of its requests.
-async fn put_group(engine: Engine, open: Arc<OpenDatabase>, mut group: Vec<Request>, clock: u64) {
+async fn put_group(engine: Engine, open: Arc<OpenDatabase>, mut group: Vec<Request>, ordered: Ordered) {
     let meter = Arc::new(Meter::default());
     let store = engine.inner.store.metered(&meter);
-    let outcome = put(&engine, &open, &store, &mut group, clock).await;
+    let outcome = put(&engine, &open, &store, &mut group, ordered).await;
     // What a group costs is what each of its requests reports: it would have cost one alone as much.
     for request in group {
         request.meter.add(meter.snapshot());
@@ -132,47 +134,85 @@ async fn put(
     open: &OpenDatabase,
     store: &Store,
     group: &mut Vec<Request>,
-    mut clock: u64,
+    mut ordered: Ordered,
 ) -> Result<()> {
     let mut manifest = open.ledger.current(store).await?;
+    let mut look = engine.has_to_look(open, manifest.state.epoch);
     for attempt in 0..PUT_ATTEMPTS {
         dismiss_gone(&manifest, group);
         if group.is_empty() {
             return Ok(());
         }
-        let requests = group.iter().map(|request| request.rows.clone()).collect();
-        let (bytes, segment) = encode(requests).await?;
-        let tables = Segment::table_bits(segment.tables.iter().map(|part| part.table));
-        let order = OrderKey { epoch: manifest.state.epoch, clock, writer: engine.inner.writer };
-        let name = SegmentName { order, tables };
+        let (bytes, segment) = encode(group.iter().map(|request| request.rows.clone()).collect()).await?;
+        let name = name_of(open, &manifest, &segment, ordered);
         let size = bytes.len() as u64;
-        match store.create(&name.path(open.root()), bytes).await {
-            CreateOutcome::Created => {}
+        let path = name.path(open.root());
+        // What others had written before this began is seen by one LIST, however often the segment is sent.
+        let (created, newest) = tokio::join!(store.create(&path, bytes), look_at(engine, open, store, &name, look));
+        match created {
+            CreateOutcome::Created => open.run.landed(&name),
             CreateOutcome::Taken(_) => {
                 // Another process drew the same identity and clock reading.
-                clock = engine.inner.hybrid.next(engine.inner.clock.now());
+                open.run.abandon(&name);
+                ordered = engine.order(open, manifest.state.epoch);
                 continue;
             }
-            // Proven not to be stored, and no earlier copy landed.
-            CreateOutcome::Unknown(error) if attempt == 0 && error.code == Code::StoreUnavailable => return Err(error),
-            CreateOutcome::Unknown(error) => return Err(outcome_unknown(&error)),
+            CreateOutcome::Unknown(error) => {
+                open.run.abandon(&name);
+                // Proven not to be stored, and no earlier copy landed.
+                let nothing_stored = attempt == 0 && error.code == Code::StoreUnavailable;
+                return Err(if nothing_stored { error } else { outcome_unknown(&error) });
+            }
         }
         engine.inner.totals.segments_written.fetch_add(1, Ordering::Relaxed);
-        let segment = Arc::new(Segment { size, ..segment });
-        let confirmed = confirm(open, store, &manifest).await.map_err(|error| outcome_unknown(&error))?;
-        match confirmed {
-            Confirmed::Open => {
+        let newest = newest.map_err(|error| outcome_unknown(&error))?;
+        look = false;
+        match confirm(open, store, &manifest).await.map_err(|error| outcome_unknown(&error))? {
+            Confirmed::Open if newest < ordered.clock && !is_behind(store, ordered) => {
+                let segment = Arc::new(Segment { size, ..segment });
                 engine.inner.segments.insert(open.root(), name, segment).await;
-                open.grow_tail(order, size);
+                open.grow_tail(name.order, size);
                 return Ok(());
             }
+            // It would count as older than what was acknowledged before it, so it is written again.
+            Confirmed::Open => {}
             // The epoch was closed: what landed may or may not be settled with it. Acknowledging
             // because it is would break the order of acknowledged writes, so it is written again.
             Confirmed::Sealed(newer) => manifest = newer,
         }
-        clock = engine.inner.hybrid.next(engine.inner.clock.now());
+        ordered = engine.order(open, manifest.state.epoch);
     }
     Err(Error::new(Code::OutcomeUnknown, "whether the points are durable is unknown: every epoch was sealed too soon"))
+}
+
+/// The name of a segment of the open epoch.
+fn name_of(
+    open: &OpenDatabase,
+    manifest: &Manifest<DatabaseState>,
+    segment: &Segment,
+    ordered: Ordered,
+) -> SegmentName {
+    let epoch = manifest.state.epoch;
+    let (writer, place) = open.run.begin(epoch);
+    SegmentName {
+        order: OrderKey { epoch, clock: ordered.clock, writer },
+        tables: Segment::table_bits(segment.tables.iter().map(|part| part.table)),
+        // A program that does not know numbered names would not see the segment. The manifest keeps it away.
+        place: manifest.knows_places().then_some(place),
+    }
+}
+
+/// The largest reading that others have given out in a segment's epoch, by a LIST that begins now; 0 if there
+/// is no need to look.
+async fn look_at(engine: &Engine, open: &OpenDatabase, store: &Store, own: &SegmentName, look: bool) -> Result<u64> {
+    if !look {
+        return Ok(0);
+    }
+    let listing = open.ledger.load(store).await?;
+    engine.learn_tail(open, &listing);
+    let orders = listing.segments.iter().map(|(name, _)| name.order);
+    let others = orders.filter(|order| order.epoch == own.order.epoch && order.writer != own.order.writer);
+    Ok(others.map(|order| order.clock).max().unwrap_or(0))
 }
 
 fn outcome_unknown(error: &Error) -> Error {

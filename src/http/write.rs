@@ -64,7 +64,7 @@ async fn store(
     let (app, write_precision) = (app.clone(), parameters.precision);
     let engine = app.engine().clone();
     let parse = move |text: &[u8]| -> Result<Vec<PointBatch>> {
-        let now = app.engine().clock().now();
+        let now = app.engine().now();
         let limits = app.engine().limits();
         parse::line_protocol(text, &parse::Options { write_precision, database_precision, now, limits })
     };

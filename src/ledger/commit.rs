@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{CommitId, Hinted, Ledger, Manifest, Moment, PROOF_AGE, State, lock, manifest::RECENT};
+use super::{
+    CommitId, Hinted, Ledger, Manifest, Moment, PROOF_AGE, State, lock,
+    manifest::{FORMAT, RECENT},
+};
 use crate::model::{Code, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
 
@@ -86,6 +89,7 @@ impl<S: State> Ledger<S> {
     /// Creates manifest 1 if the log is empty. `false` when somebody had done so.
     pub async fn begin(&self, store: &Store, kind: &'static str, state: S) -> Result<bool> {
         let first = Arc::new(Manifest {
+            format: FORMAT,
             version: 1,
             commit: self.new_commit_id(),
             parent: None,
@@ -109,6 +113,7 @@ impl<S: State> Ledger<S> {
         let excess = recent.len().saturating_sub(RECENT);
         recent.drain(..excess);
         Manifest {
+            format: FORMAT,
             version: newest.version + 1,
             commit: self.new_commit_id(),
             parent: Some(newest.commit),

@@ -1,7 +1,7 @@
 //! One numbered manifest and its bytes.
 //!
 //! ```text
-//! siltdb-manifest 3 plain|zstd <CRC-32C of the rest, 8 hex digits>\n
+//! siltdb-manifest 4 plain|zstd <CRC-32C of the rest, 8 hex digits>\n
 //! {"version":…,"commit":…,"parent":…,"kind":…,"recent":[…]}\n
 //! head of the state, one line\n
 //! a part of the state, one line\n …
@@ -20,8 +20,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::State;
 use crate::model::{Code, Error, Result};
 
-/// The format this build writes and reads.
-pub const FORMAT: u32 = 3;
+/// The format this build writes. Format 4 allows numbered names of segments, which programs that know only
+/// format 3 would not see.
+pub const FORMAT: u32 = 4;
+
+/// The oldest format that this build reads: what follows a manifest of it is written in the newest.
+const OLDEST_FORMAT: u32 = 3;
 
 /// Longer texts are compressed, bytes.
 const PLAIN_BYTES: usize = 64 << 10;
@@ -59,6 +63,8 @@ impl<'de> Deserialize<'de> for CommitId {
 /// Version `version` of a state, immutable once it is on the store.
 #[derive(Debug, Clone)]
 pub struct Manifest<S> {
+    /// The format it was written in.
+    pub format: u32,
     pub version: u64,
     pub commit: CommitId,
     /// Commit of version - 1; none for the first.
@@ -83,7 +89,7 @@ pub struct Head {
 impl Head {
     /// Reads no more than which commit a manifest is of.
     pub fn decode(key: &str, bytes: &[u8]) -> Result<Head> {
-        let text = text(key, bytes)?;
+        let (_, text) = text(key, bytes)?;
         let line = text.lines().next().unwrap_or_default();
         serde_json::from_str(line).map_err(|error| Error::corrupt(key, error))
     }
@@ -110,7 +116,7 @@ impl<S: State> Manifest<S> {
         } else {
             ("plain", text.into_bytes())
         };
-        let mut bytes = format!("{MAGIC} {FORMAT} {form} {:08x}\n", crc32c::crc32c(&body)).into_bytes();
+        let mut bytes = format!("{MAGIC} {} {form} {:08x}\n", self.format, crc32c::crc32c(&body)).into_bytes();
         bytes.extend_from_slice(&body);
         Ok(Bytes::from(bytes))
     }
@@ -118,7 +124,7 @@ impl<S: State> Manifest<S> {
     /// Reads a manifest back; `key` names the object in errors. What it shares with the state `before`
     /// it is taken from there.
     pub fn decode(key: &str, bytes: &[u8], before: Option<&S>) -> Result<Self> {
-        let text = text(key, bytes)?;
+        let (format, text) = text(key, bytes)?;
         let mut lines = text.split('\n');
         let head: Head =
             serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| Error::corrupt(key, error))?;
@@ -126,7 +132,12 @@ impl<S: State> Manifest<S> {
         let parts: Vec<&str> = lines.collect();
         let state = S::decode(state, &parts, before).map_err(|error| Error::corrupt(key, error))?;
         let Head { version, commit, parent, kind, recent } = head;
-        Ok(Manifest { version, commit, parent, kind, recent, state })
+        Ok(Manifest { format, version, commit, parent, kind, recent, state })
+    }
+
+    /// Whether all that can read this manifest know segments by their places too.
+    pub fn knows_places(&self) -> bool {
+        self.format >= 4
     }
 
     /// Whether commit `commit` is known to be version `version` of this manifest's history. `None`
@@ -139,8 +150,8 @@ impl<S: State> Manifest<S> {
     }
 }
 
-/// The text behind a manifest's header, whose checksum it verifies.
-fn text<'a>(key: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
+/// A manifest's format and the text behind its header, whose checksum it verifies.
+fn text<'a>(key: &str, bytes: &'a [u8]) -> Result<(u32, Cow<'a, str>)> {
     let end = bytes.iter().take(64).position(|byte| *byte == b'\n');
     let end = end.ok_or_else(|| Error::corrupt(key, "it does not begin with a manifest's header"))?;
     let header = String::from_utf8_lossy(&bytes[..end]);
@@ -152,25 +163,26 @@ fn text<'a>(key: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>> {
     let format: u32 = format
         .and_then(|format| format.parse().ok().filter(|format| *format > 0))
         .ok_or_else(|| Error::corrupt(key, "its format number is unreadable"))?;
-    if format != FORMAT {
+    if !(OLDEST_FORMAT..=FORMAT).contains(&format) {
         let whose = if format > FORMAT { "a newer SiltDB" } else { "a SiltDB before the first release" };
         return Err(Error::new(
             Code::Unavailable,
-            format!("{key} has format {format}, written by {whose}; this one reads {FORMAT}"),
+            format!("{key} has format {format}, written by {whose}; this one reads {OLDEST_FORMAT} to {FORMAT}"),
         ));
     }
     let body = &bytes[end + 1..];
     if sum != Some(format!("{:08x}", crc32c::crc32c(body)).as_str()) {
         return Err(Error::corrupt(key, "its checksum does not match"));
     }
-    match form {
+    let text = match form {
         Some("plain") => std::str::from_utf8(body).map(Cow::Borrowed).map_err(|error| Error::corrupt(key, error)),
         Some("zstd") => {
             let text = decompress(body).map_err(|error| Error::corrupt(key, error))?;
             String::from_utf8(text).map(Cow::Owned).map_err(|error| Error::corrupt(key, error))
         }
         _ => Err(Error::corrupt(key, "it is neither plain nor zstd")),
-    }
+    };
+    text.map(|text| (format, text))
 }
 
 /// What was compressed by zstd, unless it is absurdly long.

@@ -1,15 +1,19 @@
 //! Where time and chance enter, so that a simulation can own both.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock, and random numbers. Two implementations: the machine's and a seeded one.
+/// The wall clock, a clock that is never set, and random numbers. Two implementations: the machine's
+/// and a seeded one.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Nanoseconds since 1970, UTC.
     fn now(&self) -> i64;
+    /// Nanoseconds since some moment in the life of the process. Never goes back; stands still while the
+    /// machine sleeps.
+    fn elapsed(&self) -> i64;
     /// 64 random bits.
     fn random(&self) -> u64;
 }
@@ -26,6 +30,11 @@ impl Clock for SystemClock {
             Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
             Err(_) => 0,
         }
+    }
+
+    fn elapsed(&self) -> i64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        i64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(i64::MAX)
     }
 
     fn random(&self) -> u64 {
@@ -55,6 +64,10 @@ impl Clock for ManualClock {
         self.now.load(Ordering::SeqCst) as i64
     }
 
+    fn elapsed(&self) -> i64 {
+        self.now()
+    }
+
     fn random(&self) -> u64 {
         let mut z = self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst).wrapping_add(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -63,18 +76,70 @@ impl Clock for ManualClock {
     }
 }
 
-/// A hybrid logical clock (Kulkarni et al. 2014) for one process: strictly increasing, never
-/// behind the wall clock. Orders segments of one process within an epoch.
+/// A hybrid logical clock (Kulkarni et al. 2014) for one epoch of one database: each reading is larger
+/// than every reading of the epoch that this process has given out or seen, and not behind `now`.
+///
+/// A new epoch begins anew: whatever its readings are, they count as newer than those of the one before.
+/// So a clock that ran ahead does no harm beyond the epoch that it was used in.
 #[derive(Debug, Default)]
-pub struct HybridClock {
-    last: AtomicU64,
+pub struct EpochClock {
+    last: Mutex<Reading>,
 }
 
-impl HybridClock {
-    /// The next reading: nanoseconds since 1970, or one more than the last if that is larger.
-    pub fn next(&self, now: i64) -> u64 {
-        let wall = u64::try_from(now).unwrap_or(0);
-        let previous = self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(wall.max(last + 1)));
-        wall.max(previous.unwrap_or(0) + 1)
+#[derive(Debug, Default)]
+struct Reading {
+    epoch: u64,
+    clock: u64,
+}
+
+impl EpochClock {
+    /// The next reading in `epoch`: `now`, nanoseconds since 1970, or one more than the last if that is
+    /// larger.
+    pub fn next(&self, epoch: u64, now: i64) -> u64 {
+        let mut last = self.of(epoch);
+        last.clock = u64::try_from(now).unwrap_or(0).max(last.clock.saturating_add(1));
+        last.clock
+    }
+
+    /// Takes note of a reading that another process, or an earlier one, gave out in `epoch`.
+    pub fn observe(&self, epoch: u64, clock: u64) {
+        let mut last = self.of(epoch);
+        if last.epoch == epoch {
+            last.clock = last.clock.max(clock);
+        }
+    }
+
+    /// The largest reading known in `epoch`; 0 when there is none.
+    pub fn last(&self, epoch: u64) -> u64 {
+        self.of(epoch).clock
+    }
+
+    /// The last reading, in `epoch` or a later one.
+    fn of(&self, epoch: u64) -> MutexGuard<'_, Reading> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.epoch < epoch {
+            *last = Reading { epoch, clock: 0 };
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_of_an_epoch_rise_above_all_that_was_seen() {
+        let clock = EpochClock::default();
+        assert_eq!(clock.next(3, 100), 100);
+        assert_eq!(clock.next(3, 100), 101);
+        clock.observe(3, 500);
+        clock.observe(2, 900);
+        assert_eq!(clock.next(3, 100), 501);
+        assert_eq!(clock.last(3), 501);
+        assert_eq!(clock.next(4, 100), 100, "a new epoch needs no reading of the one before");
+        assert_eq!(clock.next(3, 50), 101, "a late reading of an old epoch never equals one of the new");
+        clock.observe(4, u64::MAX);
+        assert_eq!(clock.next(4, 1), u64::MAX);
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct SnapshotTable {
 impl SnapshotTable {
     /// Requests to the store are counted into `meter`, and made on the runtime this is called on.
     pub(super) fn new(engine: &Engine, meter: &Arc<Meter>, table: TableSnapshot) -> SnapshotTable {
-        let now = engine.clock().now();
+        let now = engine.now();
         let footers = engine.footers().clone();
         SnapshotTable::at(engine.store().metered(meter), footers, engine.leaves().clone(), table, now)
     }

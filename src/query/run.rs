@@ -97,7 +97,7 @@ async fn start(request: &Request, statement: Arc<DataFusionStatement>, showing: 
         Ok(catalogs) => catalogs?,
         Err(_) => return Err(request.timed_out()),
     };
-    let now = request.engine().clock().now();
+    let now = request.engine().now();
     let state = request.queries.context.session(&request.session, catalogs, now);
     let (state, plan) = plan(request, state, statement, showing).await?;
     let schema = plan.schema();

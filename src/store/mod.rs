@@ -23,6 +23,7 @@ pub mod probe;
 
 mod create;
 mod credentials;
+mod dated;
 mod folder;
 mod location;
 mod memory;
@@ -31,6 +32,7 @@ mod raw;
 mod read;
 mod retry;
 mod s3;
+mod time;
 mod upload;
 
 #[cfg(test)]
@@ -45,10 +47,12 @@ use bytes::Bytes;
 pub use create::CreateOutcome;
 pub use meter::{Cost, Meter};
 pub use raw::ListEntry;
+pub use time::StoreTime;
 pub use upload::Upload;
 
 use crate::model::clock::SharedClock;
 use crate::model::{Code, Error, Result};
+use dated::Dated;
 use fault::{Faults, Faulty};
 use raw::{Failure, PutMode, Raw};
 use retry::{Attempts, Request};
@@ -64,6 +68,7 @@ pub struct Store {
     totals: Arc<Meter>,
     meter: Option<Arc<Meter>>,
     clock: SharedClock,
+    time: Arc<StoreTime>,
     deadline: Duration,
 }
 
@@ -92,6 +97,19 @@ impl Store {
     /// A handle that takes its random pauses from `clock`.
     pub fn with_clock(&self, clock: SharedClock) -> Store {
         Store { clock, ..self.clone() }
+    }
+
+    /// What its answers have told of the store's time.
+    pub fn time(&self) -> &StoreTime {
+        &self.time
+    }
+
+    /// A handle for one simulated process, with the clock `process`: what it is answered is dated by the
+    /// clock `dates`, in whole seconds.
+    pub fn with_dates(&self, process: SharedClock, dates: SharedClock) -> Store {
+        let time = Arc::new(StoreTime::default());
+        let raw = Arc::new(Dated::new(Arc::clone(&self.raw), Arc::clone(&time), process, dates));
+        Store { raw, time, ..self.clone() }
     }
 
     /// A handle whose requests fail as `faults` says. For tests and simulation.

@@ -10,6 +10,7 @@ use super::location::{Bucket, Location};
 use super::memory::Memory;
 use super::raw::Raw;
 use super::s3::{S3, Settings};
+use super::time::StoreTime;
 use super::{DEADLINE, Meter, Store, credentials};
 use crate::model::clock::{SharedClock, SystemClock};
 use crate::model::{Code, Error, Result};
@@ -63,9 +64,10 @@ impl Store {
             "" => format!("s3://{}", bucket.name),
             prefix => format!("s3://{}/{prefix}", bucket.name),
         };
-        let s3 = S3::new(bucket, settings)
+        let time = Arc::new(StoreTime::default());
+        let s3 = S3::new(bucket, settings, Arc::clone(&time))
             .map_err(|error| Error::new(Code::BadRequest, format!("cannot set up a client for {url}: {error}")))?;
-        Ok(Store::from_raw(Arc::new(s3), url))
+        Ok(Store { time, ..Store::from_raw(Arc::new(s3), url) })
     }
 
     pub(super) fn from_raw(raw: Arc<dyn Raw>, url: String) -> Store {
@@ -75,6 +77,7 @@ impl Store {
             totals: Arc::new(Meter::new()),
             meter: None,
             clock: Arc::new(SystemClock),
+            time: Arc::default(),
             deadline: DEADLINE,
         }
     }

@@ -5,7 +5,7 @@
 //! sys/HINT
 //! sys/probe/<version>
 //! t/<tenant>/d/<database>/log/<n:020>.m                        manifest n of a database
-//! t/<tenant>/d/<database>/log/<e:020>.w.<clock>-<writer>-<tables>.wal   segment of epoch e
+//! t/<tenant>/d/<database>/log/<e:020>.w.<clock>-<writer>-<tables>-<number>-<before>.wal   segment of epoch e
 //! t/<tenant>/d/<database>/data/<table>~<id>/<partition>/<b:020>-<ulid>.parquet
 //! t/<tenant>/d/<database>/leaf/<b:020>-<ulid>                  a list of data files
 //! t/<tenant>/d/<database>/HINT
@@ -106,6 +106,18 @@ pub struct SegmentName {
     pub order: OrderKey,
     /// One bit a table (id modulo 32): a query may skip a segment whose bit is not set.
     pub tables: u32,
+    /// Where it stands among the segments of its writer; none in names that SiltDB 0.1.0 gave.
+    pub place: Option<Place>,
+}
+
+/// Where a segment stands among those that its writer put into the same epoch. It is what tells a LIST that
+/// lacks a segment from one that is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Counts from 0.
+    pub number: u32,
+    /// All smaller numbers had landed before this segment was sent.
+    pub before: u32,
 }
 
 impl SegmentName {
@@ -121,7 +133,8 @@ impl SegmentName {
     /// The part of the key after `log/`.
     pub fn file_name(&self) -> String {
         let OrderKey { epoch, clock, writer } = self.order;
-        format!("{epoch:020}.w.{clock:016x}-{writer:016x}-{:08x}.wal", self.tables)
+        let place = self.place.map_or(String::new(), |place| format!("-{:08x}-{:08x}", place.number, place.before));
+        format!("{epoch:020}.w.{clock:016x}-{writer:016x}-{:08x}{place}.wal", self.tables)
     }
 
     pub fn path(&self, root: &str) -> String {
@@ -132,20 +145,30 @@ impl SegmentName {
         let (epoch, rest) = file_name.split_once(".w.")?;
         let mut parts = rest.strip_suffix(".wal")?.split('-');
         let (clock, writer, tables) = (parts.next()?, parts.next()?, parts.next()?);
-        let well_formed =
-            epoch.len() == 20 && clock.len() == 16 && writer.len() == 16 && tables.len() == 8 && parts.next().is_none();
-        if !well_formed {
+        let place = match (parts.next(), parts.next(), parts.next()) {
+            (None, ..) => None,
+            (Some(number), Some(before), None) => {
+                Some(Place { number: hexadecimal_32(number)?, before: hexadecimal_32(before)? })
+            }
+            _ => return None,
+        };
+        if epoch.len() != 20 {
             return None;
         }
-        Some(SegmentName {
-            order: OrderKey {
-                epoch: epoch.parse().ok()?,
-                clock: u64::from_str_radix(clock, 16).ok()?,
-                writer: u64::from_str_radix(writer, 16).ok()?,
-            },
-            tables: u32::from_str_radix(tables, 16).ok()?,
-        })
+        let (clock, writer) = (hexadecimal_64(clock)?, hexadecimal_64(writer)?);
+        let order = OrderKey { epoch: epoch.parse().ok()?, clock, writer };
+        Some(SegmentName { order, tables: hexadecimal_32(tables)?, place })
     }
+}
+
+/// A number of exactly 16 hexadecimal digits.
+fn hexadecimal_64(text: &str) -> Option<u64> {
+    (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// A number of exactly 8 hexadecimal digits.
+fn hexadecimal_32(text: &str) -> Option<u32> {
+    (text.len() == 8).then(|| u32::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// The database that a segment is of, by its key; `None` for whatever is not a segment.
@@ -179,8 +202,11 @@ mod tests {
 
     #[test]
     fn segment_names_round_trip_and_sort_between_manifests() {
-        let name = SegmentName { order: OrderKey { epoch: 7, clock: 0x1234, writer: u64::MAX }, tables: 5 };
-        assert_eq!(SegmentName::parse(&name.file_name()), Some(name));
+        let order = OrderKey { epoch: 7, clock: 0x1234, writer: u64::MAX };
+        let name = SegmentName { order, tables: 5, place: Some(Place { number: 300, before: 299 }) };
+        for name in [name, SegmentName { place: None, ..name }] {
+            assert_eq!(SegmentName::parse(&name.file_name()), Some(name));
+        }
         let root = "t/1/d/2/";
         assert!(manifest(root, 7) < name.path(root));
         assert!(name.path(root) < log_after(root, 7));
@@ -203,6 +229,10 @@ mod tests {
         let segment = "00000000000000000007.w.0000000000001234-00000000000000aa-00000001";
         assert_eq!(LogName::parse(segment), None);
         assert!(LogName::parse(&format!("{segment}.wal")).is_some());
+        assert!(LogName::parse(&format!("{segment}-00000001-00000000.wal")).is_some());
+        for wrong in ["-00000001", "-1-0", "-00000001-00000000-00000000", "-0000000g-00000000"] {
+            assert_eq!(LogName::parse(&format!("{segment}{wrong}.wal")), None, "{wrong}");
+        }
     }
 
     #[test]

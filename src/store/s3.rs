@@ -17,8 +17,10 @@ use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, PutOptions, RetryConfig};
 
 use super::credentials::Unobtainable;
+use super::dated::DatingConnector;
 use super::location::Bucket;
 use super::raw::{Failure, ListEntry, Page, PutMode, Raw};
+use super::time::StoreTime;
 
 /// How to reach a bucket.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ pub(super) struct S3 {
 }
 
 impl S3 {
-    pub(super) fn new(bucket: &Bucket, settings: Settings) -> object_store::Result<S3> {
+    /// A client of a bucket; the dates of its answers go to `time`.
+    pub(super) fn new(bucket: &Bucket, settings: Settings, time: Arc<StoreTime>) -> object_store::Result<S3> {
         let plain_http = settings.endpoint.as_deref().is_some_and(is_plain_http);
         let options = ClientOptions::new()
             .with_allow_http(plain_http)
@@ -55,6 +58,7 @@ impl S3 {
             .with_credentials(settings.credentials)
             .with_virtual_hosted_style_request(as_host)
             .with_client_options(options)
+            .with_http_connector(DatingConnector(time))
             .with_retry(retry);
         if let Some(endpoint) = settings.endpoint {
             builder = builder.with_endpoint(endpoint);

@@ -8,10 +8,12 @@
 
 mod cache;
 mod codec;
+mod gaps;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 pub use cache::SegmentCache;
 pub use codec::{decode, encode};
+pub use gaps::{Gap, first_gap};
 pub use rows::{Segment, SegmentTable, Series, TableRows, build, column_ids, field_for, key_of};

@@ -105,7 +105,7 @@ fn every_damaged_byte_is_noticed() {
 #[tokio::test]
 async fn the_cache_fetches_once_and_tells_absence() {
     let store = Store::memory();
-    let name = SegmentName { order: OrderKey { epoch: 1, clock: 2, writer: 3 }, tables: 1 };
+    let name = SegmentName { order: OrderKey { epoch: 1, clock: 2, writer: 3 }, tables: 1, place: None };
     let cache = SegmentCache::new(1 << 20);
     assert!(cache.get(&store, "t/1/d/2/", name).await.unwrap().is_none());
     let segment = build(&two_requests()).unwrap();

@@ -87,6 +87,10 @@ impl Clock for ProcessClock {
         self.time.now()
     }
 
+    fn elapsed(&self) -> i64 {
+        self.time.now()
+    }
+
     fn random(&self) -> u64 {
         self.chance.random()
     }
