@@ -326,7 +326,7 @@ async fn damaged_manifests_and_newer_formats_are_named() {
         let error = Manifest::<Numbers>::decode("log/1.m", &damaged, None).expect_err("a flipped bit went unnoticed");
         assert!(error.message.contains("log/1.m"), "{error}");
     }
-    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 3", "siltdb-manifest 4", 1);
+    let newer = String::from_utf8(bytes.to_vec()).unwrap().replacen("siltdb-manifest 4", "siltdb-manifest 5", 1);
     let error = Manifest::<Numbers>::decode("log/1.m", newer.as_bytes(), None).unwrap_err();
     assert!(error.message.contains("newer SiltDB"), "{error}");
 }
@@ -341,7 +341,7 @@ async fn a_long_manifest_is_compressed_and_read_back() {
     grow.await.unwrap();
     let key = paths::manifest("r/", 2);
     let bytes = store.get(&key).await.unwrap().unwrap();
-    assert!(bytes.starts_with(b"siltdb-manifest 3 zstd ") && bytes.len() < 200_000, "{}", bytes.len());
+    assert!(bytes.starts_with(b"siltdb-manifest 4 zstd ") && bytes.len() < 200_000, "{}", bytes.len());
     assert_eq!(Manifest::<Numbers>::decode(&key, &bytes, None).unwrap().state.0, numbers);
     for position in (0..bytes.len()).step_by(997) {
         let mut damaged = bytes.to_vec();

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod histories;
+mod lost;
 mod oracle;
 mod order;
 mod verbs;
