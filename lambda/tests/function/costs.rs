@@ -86,8 +86,8 @@ async fn requests_are_few(place: &str, target: Target) {
     function.forget();
     write(11).await;
     // The probe's result; of the catalog and of the database HINT, the manifest after it, which is not there,
-    // and its own; the confirmation.
-    assert_eq!(say(&format!("{place}: a write of a new process"), Cost::last(&function)), cost(1, 8, 0));
+    // and its own; the confirmation. One LIST beside the PUT: what others have written before.
+    assert_eq!(say(&format!("{place}: a write of a new process"), Cost::last(&function)), cost(1, 8, 1));
 
     let ask = async || {
         assert_eq!(function.answer("select count(*) as n from air").await, "n\n12\n");
