@@ -32,6 +32,8 @@ mod raw;
 mod read;
 mod retry;
 mod s3;
+#[cfg(test)]
+mod simulated;
 mod time;
 mod upload;
 
@@ -52,7 +54,6 @@ pub use upload::Upload;
 
 use crate::model::clock::SharedClock;
 use crate::model::{Code, Error, Result};
-use dated::Dated;
 use fault::{Faults, Faulty};
 use raw::{Failure, PutMode, Raw};
 use retry::{Attempts, Request};
@@ -106,9 +107,10 @@ impl Store {
 
     /// A handle for one simulated process, with the clock `process`: what it is answered is dated by the
     /// clock `dates`, in whole seconds.
+    #[cfg(test)]
     pub fn with_dates(&self, process: SharedClock, dates: SharedClock) -> Store {
         let time = Arc::new(StoreTime::default());
-        let raw = Arc::new(Dated::new(Arc::clone(&self.raw), Arc::clone(&time), process, dates));
+        let raw = Arc::new(simulated::Dated::new(Arc::clone(&self.raw), Arc::clone(&time), process, dates));
         Store { raw, time, ..self.clone() }
     }
 

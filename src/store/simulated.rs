@@ -1,0 +1,73 @@
+//! A store whose answers are dated as S3's are, for simulated processes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::raw::{Failure, Page, PutMode, Raw};
+use super::time::StoreTime;
+use crate::model::clock::SharedClock;
+
+/// A store whose answers are dated by a clock of its own, for one simulated process.
+#[derive(Debug)]
+pub(super) struct Dated {
+    inner: Arc<dyn Raw>,
+    time: Arc<StoreTime>,
+    process: SharedClock,
+    dates: SharedClock,
+}
+
+impl Dated {
+    pub(super) fn new(inner: Arc<dyn Raw>, time: Arc<StoreTime>, process: SharedClock, dates: SharedClock) -> Self {
+        Dated { inner, time, process, dates }
+    }
+
+    async fn ask<T>(&self, request: impl Future<Output = Result<T, Failure>> + Send) -> Result<T, Failure> {
+        let asked = self.process.elapsed();
+        let answer = request.await;
+        let date = self.dates.now().div_euclid(1_000_000_000) * 1_000_000_000;
+        self.time.learn(asked, self.process.elapsed(), date);
+        answer
+    }
+}
+
+#[async_trait]
+impl Raw for Dated {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
+        self.ask(self.inner.put(path, bytes, mode)).await
+    }
+
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
+        self.ask(self.inner.get(path, range)).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure> {
+        self.ask(self.inner.list(prefix, after, page)).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.ask(self.inner.delete(path)).await
+    }
+
+    async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
+        self.ask(self.inner.begin_upload(path)).await
+    }
+
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
+        self.ask(self.inner.put_part(path, upload, index, bytes)).await
+    }
+
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure> {
+        self.ask(self.inner.complete_upload(path, upload, parts)).await
+    }
+
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure> {
+        self.ask(self.inner.abort_upload(path, upload)).await
+    }
+
+    fn worthwhile_gap(&self) -> u64 {
+        self.inner.worthwhile_gap()
+    }
+}
