@@ -1,19 +1,14 @@
-//! Commits: C1 to C5.
+//! Commits: C1 to C4.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::time::Duration;
 
 use super::{
-    CommitId, Hinted, Ledger, Manifest, Moment, PROOF_AGE, State, lock,
+    CommitId, Ledger, Manifest, Moment, PROOF_AGE, State, lock,
     manifest::{FORMAT, RECENT},
 };
 use crate::model::{Code, Error, Result};
 use crate::store::{CreateOutcome, Store, paths};
-
-/// The hint is written at most this often.
-const HINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a commit is rebased on a newer manifest before it gives up. Each loss means that
 /// somebody else's commit won, so that the system as a whole goes on.
@@ -165,35 +160,6 @@ impl<S: State> Ledger<S> {
                 Code::OutcomeUnknown,
                 format!("whether commit \"{}\" took place is unknown: too many others followed it", next.kind),
             )),
-        }
-    }
-
-    /// C5. Best effort: a lost hint costs a LIST, nothing else.
-    async fn tell(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
-        {
-            let mut hinted = lock(&self.hinted);
-            if next.state.is_passing() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
-                hinted.is_behind = true;
-                return;
-            }
-        }
-        self.write_hint(store, bytes).await;
-    }
-
-    /// Hints at what was committed since the last hint, for whoever ends a series of commits.
-    pub async fn catch_up(&self, store: &Store) {
-        let is_behind = lock(&self.hinted).is_behind;
-        if let Some(newest) = self.cached().filter(|_| is_behind)
-            && let Ok(bytes) = newest.encode()
-        {
-            self.write_hint(store, bytes).await;
-        }
-    }
-
-    async fn write_hint(&self, store: &Store, bytes: Bytes) {
-        *lock(&self.hinted) = Hinted { when: Some(Instant::now()), is_behind: false };
-        if let Err(error) = store.overwrite(&paths::hint(self.root()), bytes).await {
-            tracing::debug!(root = self.root(), %error, "the hint could not be written");
         }
     }
 }

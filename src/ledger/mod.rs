@@ -8,14 +8,15 @@
 //! Steps C1 to C5 and their reasons: the crate's front page, section "The protocol".
 
 mod commit;
+mod hint;
 mod manifest;
+mod open;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::model::{Code, Error, Result, clock::SharedClock};
@@ -27,14 +28,12 @@ use crate::store::{
 pub use commit::Step;
 pub use manifest::{CommitId, Manifest, decompress};
 
+use hint::Hinted;
 use manifest::Head;
 
 /// A proof that a manifest was the newest stays good this long: none is deleted that is not several times as
 /// old.
 pub const PROOF_AGE: Duration = Duration::from_secs(60);
-
-/// How many commits after the hint are followed one by one before a LIST is asked for the newest.
-const FOLLOWED: usize = 3;
 
 /// How often a load starts over when objects vanish under it.
 const LOAD_ATTEMPTS: usize = 4;
@@ -125,14 +124,6 @@ pub struct Ledger<S> {
     hinted: Mutex<Hinted>,
 }
 
-/// What this process has told others by the hint.
-#[derive(Debug, Default)]
-struct Hinted {
-    when: Option<Instant>,
-    /// Whether it has committed since.
-    is_behind: bool,
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these mutexes guard is replaced whole, so a panic elsewhere cannot leave it half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -159,53 +150,6 @@ impl<S: State> Ledger<S> {
             Some(manifest) => Ok(manifest),
             None => self.open(store).await?.ok_or_else(|| self.no_manifest()),
         }
-    }
-
-    /// The newest manifest of a log that this process has not seen yet: what the hint names, if only few
-    /// commits followed it, or else by a LIST. `None` when there is no manifest at all.
-    pub async fn open(&self, store: &Store) -> Result<Option<Arc<Manifest<S>>>> {
-        let hint = self.hint(store).await;
-        let head = hint.as_ref().and_then(|bytes| Head::decode(&paths::hint(&self.root), bytes).ok());
-        if let Some(head) = head
-            && let Some(newest) = self.follow(store, &head).await?
-        {
-            return Ok(Some(newest));
-        }
-        Ok(self.try_load_from(store, self.floor_of(hint)).await?.map(|listing| listing.manifest))
-    }
-
-    /// The newest manifest if it is the hinted one or follows closely: the one after it is not there, and the
-    /// hinted one is, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
-    /// believed in nothing but where to begin: hint and successor may both come of a process that slept, and
-    /// the successor lie in a hole. But the older go first: if the hinted one is there in the end, nothing after
-    /// it was deleted.
-    async fn follow(&self, store: &Store, hint: &Head) -> Result<Option<Arc<Manifest<S>>>> {
-        let hinted = paths::manifest(&self.root, hint.version);
-        let (mut version, mut commit, mut followed) = (hint.version, hint.commit, None);
-        for _ in 0..=FOLLOWED {
-            let began = Moment::now(&self.clock);
-            let after = paths::manifest(&self.root, version + 1);
-            if let Some(bytes) = store.get(&after).await? {
-                let head = Head::decode(&after, &bytes)?;
-                if head.parent != Some(commit) {
-                    return Ok(None);
-                }
-                (version, commit, followed) = (version + 1, head.commit, Some((after, bytes)));
-                continue;
-            }
-            let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
-            if Head::decode(&hinted, &bytes)?.commit != hint.commit {
-                return Ok(None);
-            }
-            let (key, bytes) = followed.unwrap_or((hinted, bytes));
-            let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
-            if manifest.version != version {
-                return Err(misnumbered(&key, manifest.version));
-            }
-            self.learn(&manifest, began);
-            return Ok(Some(manifest));
-        }
-        Ok(None)
     }
 
     fn no_manifest(&self) -> Error {
@@ -367,17 +311,6 @@ impl<S: State> Ledger<S> {
             return Err(Error::corrupt(&key, format!("it does not descend from version {} seen here", before.version)));
         }
         Ok(Some(Arc::new(manifest)))
-    }
-
-    /// The hint, if it can be had.
-    async fn hint(&self, store: &Store) -> Option<Bytes> {
-        store.get(&paths::hint(&self.root)).await.ok().flatten()
-    }
-
-    /// Where a LIST may begin according to the hint: 0 without a usable one.
-    fn floor_of(&self, hint: Option<Bytes>) -> u64 {
-        let manifest = hint.and_then(|bytes| Manifest::<S>::decode(&paths::hint(&self.root), &bytes, None).ok());
-        manifest.map_or(0, |manifest| manifest.state.list_from(manifest.version))
     }
 
     async fn list(&self, store: &Store, from: u64) -> Result<Listed> {
