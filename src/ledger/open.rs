@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Ledger, Manifest, Moment, State, manifest::Head, misnumbered};
+use super::{Ledger, Manifest, Moment, State, manifest::Head};
 use crate::model::Result;
 use crate::store::{Store, paths};
 
@@ -29,7 +29,7 @@ impl<S: State> Ledger<S> {
     /// hinted one is, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
     /// believed in nothing but where to begin: hint and successor may both come of a process that slept, and
     /// the successor lie in a hole. But the older go first: if the hinted one is there in the end, nothing after
-    /// it was deleted.
+    /// it was deleted. `None`, so that a LIST decides, also where one of them cannot be read.
     async fn follow(&self, store: &Store, hint: &Head) -> Result<Option<Arc<Manifest<S>>>> {
         let hinted = paths::manifest(&self.root, hint.version);
         let (mut version, mut commit, mut followed) = (hint.version, hint.commit, None);
@@ -37,23 +37,23 @@ impl<S: State> Ledger<S> {
             let began = Moment::now(&self.clock);
             let after = paths::manifest(&self.root, version + 1);
             if let Some(bytes) = store.get(&after).await? {
-                let head = Head::decode(&after, &bytes)?;
-                if head.parent != Some(commit) {
-                    return Ok(None);
+                match Head::decode(&after, &bytes) {
+                    Ok(head) if head.parent == Some(commit) => {
+                        (version, commit, followed) = (version + 1, head.commit, Some((after, bytes)));
+                        continue;
+                    }
+                    _ => return Ok(None),
                 }
-                (version, commit, followed) = (version + 1, head.commit, Some((after, bytes)));
-                continue;
             }
             let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
-            if Head::decode(&hinted, &bytes)?.commit != hint.commit {
+            if Head::decode(&hinted, &bytes).ok().map(|head| head.commit) != Some(hint.commit) {
                 return Ok(None);
             }
             let (key, bytes) = followed.unwrap_or((hinted, bytes));
-            let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
-            if manifest.version != version {
-                return Err(misnumbered(&key, manifest.version));
-            }
+            let manifest = Manifest::decode(&key, &bytes, None).ok().filter(|manifest| manifest.version == version);
+            let Some(manifest) = manifest.map(Arc::new) else { return Ok(None) };
             self.learn(&manifest, began);
+            self.looked_at(began);
             return Ok(Some(manifest));
         }
         Ok(None)
