@@ -1,19 +1,16 @@
-//! Commits: C1 to C5.
+//! Commits: C1 to C4.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::time::Duration;
 
 use super::{
-    CommitId, Hinted, Ledger, Manifest, Moment, PROOF_AGE, State, lock,
+    CommitId, Ledger, Manifest, Moment, PROOF_AGE, State,
+    history::unknown,
+    lock,
     manifest::{FORMAT, RECENT},
 };
 use crate::model::{Code, Error, Result};
-use crate::store::{CreateOutcome, Store, paths};
-
-/// The hint is written at most this often.
-const HINT_INTERVAL: Duration = Duration::from_secs(1);
+use crate::store::{Attempt, Attempts, Store, paths};
 
 /// How often a commit is rebased on a newer manifest before it gives up. Each loss means that
 /// somebody else's commit won, so that the system as a whole goes on.
@@ -34,19 +31,79 @@ pub enum Step<S, T> {
     Done(T),
 }
 
+/// What became of an attempt to append a manifest.
+enum Appended {
+    /// It is in the history.
+    Done,
+    /// The number was taken, or lay in a hole of deleted numbers.
+    Lost,
+    Failed {
+        error: Error,
+        again: bool,
+    },
+}
+
+/// Attempts of one commit of which the store has not said what became of them. Each has a commit id of its
+/// own and is sent once: one that lands when its number has been freed is nobody's, and not the manifest that
+/// once had the number.
+struct Doubts<S, T> {
+    sent: Vec<(Arc<Manifest<S>>, T)>,
+    patience: Option<Attempts>,
+}
+
+impl<S: State, T> Doubts<S, T> {
+    fn new() -> Self {
+        Doubts { sent: Vec::new(), patience: None }
+    }
+
+    /// Notes an attempt that failed, and waits for the next one. An error when there will be none.
+    async fn note(
+        &mut self,
+        store: &Store,
+        next: Arc<Manifest<S>>,
+        output: T,
+        error: Error,
+        again: bool,
+    ) -> Result<()> {
+        let kind = next.kind.clone();
+        if error.code == Code::OutcomeUnknown {
+            self.sent.push((next, output));
+        }
+        let patience = self.patience.get_or_insert_with(|| store.patience());
+        if again && patience.pause().await {
+            return Ok(());
+        }
+        Err(if self.sent.is_empty() { error } else { unknown(&kind, &error) })
+    }
+
+    /// What to say instead of `error` while an attempt may have landed, or may land later.
+    fn explain(&self, error: Error) -> Error {
+        self.sent.first().map_or(error.clone(), |(next, _)| unknown(&next.kind, &error))
+    }
+
+    /// The same, where the error or the answer is that there is nothing to do.
+    fn refuse(&self) -> Result<()> {
+        match self.sent.first() {
+            None => Ok(()),
+            Some((next, _)) => Err(unknown(&next.kind, &"an attempt may still land")),
+        }
+    }
+}
+
 impl<S: State> Ledger<S> {
     /// Changes the state: `decide` looks at the newest manifest and says what becomes of it; it is
     /// asked again with a newer one when another commit came first. Returns the manifest that holds
     /// the outcome.
     ///
-    /// Errors: those of `decide`, unchanged; `OutcomeUnknown` when the store did not say whether
-    /// the commit landed.
+    /// Errors: those of `decide`, unchanged; `StoreUnavailable` when nothing was committed; `OutcomeUnknown`
+    /// when the store did not say whether the commit landed.
     pub async fn commit<T>(
         &self,
         store: &Store,
         mut decide: impl FnMut(&Manifest<S>) -> Result<Step<S, T>>,
     ) -> Result<(Arc<Manifest<S>>, T)> {
         let mut recent = self.proven_within(LOOK_AGE);
+        let mut doubts = Doubts::new();
         for lost in 0..COMMIT_ATTEMPTS {
             let began = tokio::time::Instant::now();
             // Only a commit may be built on what was the newest a moment ago; that there is nothing to do, or
@@ -58,23 +115,57 @@ impl<S: State> Ledger<S> {
             let (base, kind, state, output) = match recent {
                 Some(step) => step,
                 None => {
-                    let base = self.load(store).await?.proven();
-                    match decide(&base.manifest)? {
-                        Step::Done(output) => return Ok((base.manifest, output)),
-                        Step::Commit { kind, state, output } => (base, kind, state, output),
+                    let base = self.load(store).await.map_err(|error| doubts.explain(error))?.proven();
+                    if let Some(landed) = self.landed(store, &base.manifest, &mut doubts).await? {
+                        return Ok(landed);
+                    }
+                    match decide(&base.manifest) {
+                        Ok(Step::Commit { kind, state, output }) => (base, kind, state, output),
+                        Ok(Step::Done(output)) => return doubts.refuse().map(|()| (base.manifest, output)),
+                        Err(error) => return Err(doubts.explain(error)),
                     }
                 }
             };
             let next = Arc::new(self.successor(&base.manifest, kind, state));
-            if self.append(store, &next, Some(base.when)).await? {
-                return Ok((next, output));
+            match self.append(store, &next, Some(base.when)).await {
+                Appended::Done => return Ok((next, output)),
+                Appended::Lost => self.give_way(began.elapsed(), lost).await,
+                Appended::Failed { error, again } => doubts.note(store, next, output, error, again).await?,
             }
-            self.give_way(began.elapsed(), lost).await;
         }
-        Err(Error::new(
+        Err(doubts.explain(Error::new(
             Code::Unavailable,
             format!("{} is so busy that {COMMIT_ATTEMPTS} commits in a row lost their turn", self.root()),
-        ))
+        )))
+    }
+
+    /// The attempt in doubt that is in the history of the newest manifest, if one is. Those that never can
+    /// be are forgotten.
+    async fn landed<T>(
+        &self,
+        store: &Store,
+        newest: &Manifest<S>,
+        doubts: &mut Doubts<S, T>,
+    ) -> Result<Option<(Arc<Manifest<S>>, T)>> {
+        let mut position = 0;
+        while let Some((next, _)) = doubts.sent.get(position) {
+            if next.version > newest.version {
+                position += 1;
+                continue;
+            }
+            let is_there = self.descends_from(store, newest, next).await;
+            let landed = is_there.map_err(|error| unknown(&next.kind, &error))?;
+            let attempt = doubts.sent.remove(position);
+            if landed {
+                if attempt.0.version == newest.version
+                    && let Ok(bytes) = newest.encode()
+                {
+                    self.tell(store, newest, bytes).await;
+                }
+                return Ok(Some(attempt));
+            }
+        }
+        Ok(None)
     }
 
     /// Waits a random time, longer with every turn that was lost: of many that commit at once each would
@@ -88,16 +179,27 @@ impl<S: State> Ledger<S> {
 
     /// Creates manifest 1 if the log is empty. `false` when somebody had done so.
     pub async fn begin(&self, store: &Store, kind: &'static str, state: S) -> Result<bool> {
-        let first = Arc::new(Manifest {
-            format: FORMAT,
-            version: 1,
-            commit: self.new_commit_id(),
-            parent: None,
-            kind: kind.to_owned(),
-            recent: Vec::new(),
-            state,
-        });
-        let begun = self.append(store, &first, None).await?;
+        let mut doubts = Doubts::new();
+        let begun = loop {
+            let first = Arc::new(Manifest {
+                format: FORMAT,
+                version: 1,
+                commit: self.new_commit_id(),
+                parent: None,
+                kind: kind.to_owned(),
+                recent: Vec::new(),
+                state: state.clone(),
+            });
+            match self.append(store, &first, None).await {
+                Appended::Done => break true,
+                Appended::Lost if doubts.sent.is_empty() => break false,
+                Appended::Lost => {}
+                Appended::Failed { error, again } => doubts.note(store, first, (), error, again).await?,
+            }
+            if let Some(newest) = self.try_load(store).await.map_err(|error| doubts.explain(error))? {
+                break self.landed(store, &newest.manifest, &mut doubts).await?.is_some();
+            }
+        };
         // What follows is likely to be the only commit for long, such as a table's first columns.
         lock(&self.hinted).when = None;
         Ok(begun)
@@ -123,77 +225,34 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    /// C3 to C5. `base`: when the manifest before was proven to be the newest, if there is one. `false` when
-    /// the number was taken, or lay in a hole of deleted numbers.
-    async fn append(&self, store: &Store, next: &Arc<Manifest<S>>, base: Option<Moment>) -> Result<bool> {
+    /// C3 to C5. `base`: when the manifest before was proven to be the newest, if there is one.
+    async fn append(&self, store: &Store, next: &Arc<Manifest<S>>, base: Option<Moment>) -> Appended {
         let began = Moment::now(&self.clock);
-        let bytes = next.encode()?;
-        match store.create(&paths::manifest(self.root(), next.version), bytes.clone()).await {
-            CreateOutcome::Created => {}
-            CreateOutcome::Taken(_) => return Ok(false),
-            CreateOutcome::Unknown(error) if error.code == Code::StoreUnavailable => return Err(error),
-            CreateOutcome::Unknown(error) => {
-                return Err(Error::new(
-                    Code::OutcomeUnknown,
-                    format!("whether commit \"{}\" took place is unknown: {error}", next.kind),
-                ));
-            }
+        let bytes = match next.encode() {
+            Ok(bytes) => bytes,
+            Err(error) => return Appended::Failed { error, again: false },
+        };
+        match store.create_once(&paths::manifest(self.root(), next.version), bytes.clone()).await {
+            Attempt::Created => {}
+            Attempt::Taken(_) => return Appended::Lost,
+            Attempt::Failed { error, again } => return Appended::Failed { error, again },
         }
         // What follows a manifest that was the newest a minute ago is younger than that, and no collector has
         // deleted it: the number was never used. Judged afterwards: the process may have been frozen.
         let surely = base.is_some_and(|base| !base.is_older_than(PROOF_AGE, &self.clock));
-        if !surely && !self.is_in_history(store, next).await? {
-            return Ok(false);
+        if !surely {
+            match self.is_in_history(store, next).await {
+                Ok(true) => {}
+                Ok(false) => return Appended::Lost,
+                // The manifest is on the store: whatever went wrong, it may have taken place.
+                Err(error) => {
+                    let error = Error::new(Code::OutcomeUnknown, error.message);
+                    return Appended::Failed { error, again: false };
+                }
+            }
         }
         self.learn(next, began);
         self.tell(store, next, bytes).await;
-        Ok(true)
-    }
-
-    /// C4. A number that the collector freed can be created again, far below the newest; only what
-    /// the newest manifest descends from has happened.
-    async fn is_in_history(&self, store: &Store, next: &Manifest<S>) -> Result<bool> {
-        let after = paths::log_after(self.root(), next.version);
-        let later = store.list(&paths::log_prefix(self.root()), Some(&after)).await?;
-        if later.is_empty() {
-            return Ok(true);
-        }
-        let newest = self.load(store).await?.manifest;
-        match newest.remembers(next.version, next.commit) {
-            Some(known) => Ok(known),
-            None => Err(Error::new(
-                Code::OutcomeUnknown,
-                format!("whether commit \"{}\" took place is unknown: too many others followed it", next.kind),
-            )),
-        }
-    }
-
-    /// C5. Best effort: a lost hint costs a LIST, nothing else.
-    async fn tell(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
-        {
-            let mut hinted = lock(&self.hinted);
-            if next.state.is_passing() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
-                hinted.is_behind = true;
-                return;
-            }
-        }
-        self.write_hint(store, bytes).await;
-    }
-
-    /// Hints at what was committed since the last hint, for whoever ends a series of commits.
-    pub async fn catch_up(&self, store: &Store) {
-        let is_behind = lock(&self.hinted).is_behind;
-        if let Some(newest) = self.cached().filter(|_| is_behind)
-            && let Ok(bytes) = newest.encode()
-        {
-            self.write_hint(store, bytes).await;
-        }
-    }
-
-    async fn write_hint(&self, store: &Store, bytes: Bytes) {
-        *lock(&self.hinted) = Hinted { when: Some(Instant::now()), is_behind: false };
-        if let Err(error) = store.overwrite(&paths::hint(self.root()), bytes).await {
-            tracing::debug!(root = self.root(), %error, "the hint could not be written");
-        }
+        Appended::Done
     }
 }

@@ -8,14 +8,16 @@
 //! Steps C1 to C5 and their reasons: the crate's front page, section "The protocol".
 
 mod commit;
+mod hint;
+mod history;
 mod manifest;
+mod open;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::model::{Code, Error, Result, clock::SharedClock};
@@ -27,14 +29,19 @@ use crate::store::{
 pub use commit::Step;
 pub use manifest::{CommitId, Manifest, decompress};
 
+use hint::Hinted;
 use manifest::Head;
 
 /// A proof that a manifest was the newest stays good this long: none is deleted that is not several times as
 /// old.
 pub const PROOF_AGE: Duration = Duration::from_secs(60);
 
-/// How many commits after the hint are followed one by one before a LIST is asked for the newest.
-const FOLLOWED: usize = 3;
+/// How often, at least, a process that uses a log looks at the whole of it: whatever it may have come to believe
+/// by single objects ends with that. No manifest is deleted that is not several times as old.
+const LOOK_INTERVAL: Duration = Duration::from_secs(600);
+
+/// When such a look may as well be taken, beside the work: then nobody has to wait for it.
+const EARLY_LOOK: Duration = Duration::from_secs(300);
 
 /// How often a load starts over when objects vanish under it.
 const LOAD_ATTEMPTS: usize = 4;
@@ -77,6 +84,11 @@ pub struct Listing<S> {
 }
 
 impl<S> Listing<S> {
+    /// Before the LIST was sent.
+    pub fn began(&self) -> Instant {
+        self.began.monotonic
+    }
+
     fn proven(self) -> Proven<S> {
         Proven { manifest: self.manifest, when: self.began }
     }
@@ -110,6 +122,16 @@ struct Proven<S> {
     when: Moment,
 }
 
+/// When this process last looked at the whole log: before the LIST, or before it opened the log by the hint.
+#[derive(Debug, Default)]
+struct Looked {
+    when: Option<Moment>,
+    /// When a look beside the work was last begun.
+    early: Option<Instant>,
+    /// A version whose number held another commit when it was read back, until a LIST says why.
+    replaced: Option<u64>,
+}
+
 impl<S> Clone for Proven<S> {
     fn clone(&self) -> Self {
         Proven { manifest: self.manifest.clone(), when: self.when }
@@ -122,15 +144,8 @@ pub struct Ledger<S> {
     root: String,
     clock: SharedClock,
     known: Mutex<Option<Proven<S>>>,
+    looked: Mutex<Looked>,
     hinted: Mutex<Hinted>,
-}
-
-/// What this process has told others by the hint.
-#[derive(Debug, Default)]
-struct Hinted {
-    when: Option<Instant>,
-    /// Whether it has committed since.
-    is_behind: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -141,7 +156,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<S: State> Ledger<S> {
     /// A handle on the log below `root` (which ends in `/`). Asks the store nothing.
     pub fn new(root: impl Into<String>, clock: SharedClock) -> Self {
-        Ledger { root: root.into(), clock, known: Mutex::new(None), hinted: Mutex::default() }
+        let (known, looked, hinted) = (Mutex::new(None), Mutex::default(), Mutex::default());
+        Ledger { root: root.into(), clock, known, looked, hinted }
     }
 
     pub fn root(&self) -> &str {
@@ -159,53 +175,6 @@ impl<S: State> Ledger<S> {
             Some(manifest) => Ok(manifest),
             None => self.open(store).await?.ok_or_else(|| self.no_manifest()),
         }
-    }
-
-    /// The newest manifest of a log that this process has not seen yet: what the hint names, if only few
-    /// commits followed it, or else by a LIST. `None` when there is no manifest at all.
-    pub async fn open(&self, store: &Store) -> Result<Option<Arc<Manifest<S>>>> {
-        let hint = self.hint(store).await;
-        let head = hint.as_ref().and_then(|bytes| Head::decode(&paths::hint(&self.root), bytes).ok());
-        if let Some(head) = head
-            && let Some(newest) = self.follow(store, &head).await?
-        {
-            return Ok(Some(newest));
-        }
-        Ok(self.try_load_from(store, self.floor_of(hint)).await?.map(|listing| listing.manifest))
-    }
-
-    /// The newest manifest if it is the hinted one or follows closely: the one after it is not there, and the
-    /// hinted one is, looked for in this order for the reason that [`Ledger::is_newest`] gives. The hint is
-    /// believed in nothing but where to begin: hint and successor may both come of a process that slept, and
-    /// the successor lie in a hole. But the older go first: if the hinted one is there in the end, nothing after
-    /// it was deleted.
-    async fn follow(&self, store: &Store, hint: &Head) -> Result<Option<Arc<Manifest<S>>>> {
-        let hinted = paths::manifest(&self.root, hint.version);
-        let (mut version, mut commit, mut followed) = (hint.version, hint.commit, None);
-        for _ in 0..=FOLLOWED {
-            let began = Moment::now(&self.clock);
-            let after = paths::manifest(&self.root, version + 1);
-            if let Some(bytes) = store.get(&after).await? {
-                let head = Head::decode(&after, &bytes)?;
-                if head.parent != Some(commit) {
-                    return Ok(None);
-                }
-                (version, commit, followed) = (version + 1, head.commit, Some((after, bytes)));
-                continue;
-            }
-            let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
-            if Head::decode(&hinted, &bytes)?.commit != hint.commit {
-                return Ok(None);
-            }
-            let (key, bytes) = followed.unwrap_or((hinted, bytes));
-            let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
-            if manifest.version != version {
-                return Err(misnumbered(&key, manifest.version));
-            }
-            self.learn(&manifest, began);
-            return Ok(Some(manifest));
-        }
-        Ok(None)
     }
 
     fn no_manifest(&self) -> Error {
@@ -232,17 +201,22 @@ impl<S: State> Ledger<S> {
 
     /// The cached manifest if it was the newest at some moment within the last `age`.
     fn proven_within(&self, age: Duration) -> Option<Proven<S>> {
-        lock(&self.known).clone().filter(|known| !known.when.is_older_than(age, &self.clock))
+        let known = lock(&self.known).clone().filter(|known| !known.when.is_older_than(age, &self.clock));
+        known.filter(|_| !self.has_not_looked_for(LOOK_INTERVAL))
     }
 
     /// Whether no manifest follows `manifest`, by one GET (two when the last proof is old: then the
-    /// absence of the next one proves nothing unless this one is still there).
+    /// absence of the next one proves nothing unless this one is still there). "No" also where only a LIST can
+    /// tell: when the last one is long ago, or the number has come to hold another commit.
     pub async fn is_newest(&self, store: &Store, manifest: &Manifest<S>) -> Result<bool> {
         let began = Moment::now(&self.clock);
         if store.get(&paths::manifest(&self.root, manifest.version + 1)).await?.is_some() {
             return Ok(false);
         }
         // Judged afterwards: the process may have been frozen while it waited.
+        if self.has_not_looked_for(LOOK_INTERVAL) {
+            return Ok(false);
+        }
         let stale = match lock(&self.known).as_ref() {
             Some(known) => {
                 known.manifest.version != manifest.version || known.when.is_older_than(PROOF_AGE, &self.clock)
@@ -255,11 +229,36 @@ impl<S: State> Ledger<S> {
             let own = paths::manifest(&self.root, manifest.version);
             let Some(bytes) = store.get(&own).await? else { return Ok(false) };
             if Head::decode(&own, &bytes)?.commit != manifest.commit {
-                return Err(self.went_back(manifest.version));
+                // The number was freed, and created again by somebody who slept; or the store was set back.
+                lock(&self.looked).replaced = Some(manifest.version);
+                return Ok(false);
             }
         }
         self.prove(manifest, began);
         Ok(true)
+    }
+
+    fn has_not_looked_for(&self, age: Duration) -> bool {
+        lock(&self.looked).when.is_none_or(|when| when.is_older_than(age, &self.clock))
+    }
+
+    fn looked_at(&self, when: Moment) {
+        let mut looked = lock(&self.looked);
+        looked.when = looked.when.max(Some(when));
+    }
+
+    /// Whether to look at the whole log now, beside the work ([`Ledger::load`]). True once in half a minute:
+    /// whoever is told so does it. Asks the store nothing.
+    pub fn claim_look(&self) -> bool {
+        if !self.has_not_looked_for(EARLY_LOOK) {
+            return false;
+        }
+        let mut looked = lock(&self.looked);
+        let is_due = looked.early.is_none_or(|early| early.elapsed() >= EARLY_LOOK / 10);
+        if is_due {
+            looked.early = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Notes that `manifest` was the newest at `when`.
@@ -324,7 +323,9 @@ impl<S: State> Ledger<S> {
                     None => Ok(None),
                 };
             };
-            if let Some(before) = before.as_ref().filter(|before| before.version > newest) {
+            let replaced = std::mem::take(&mut lock(&self.looked).replaced);
+            let is_gone = |before: &Manifest<S>| before.version > newest || replaced == Some(newest);
+            if let Some(before) = before.as_ref().filter(|before| is_gone(before)) {
                 return Err(self.went_back(before.version));
             }
             let Some(manifest) = self.fetch(store, newest, before.as_ref()).await? else { continue };
@@ -335,6 +336,7 @@ impl<S: State> Ledger<S> {
                 continue;
             }
             self.learn(&manifest, began);
+            self.looked_at(began);
             let is_later = before.is_some_and(|before| before.version == manifest.version);
             let Listed { segments, unknown, .. } = listed;
             return Ok(Some(Listing { manifest, segments, unknown, is_later, began }));
@@ -367,17 +369,6 @@ impl<S: State> Ledger<S> {
             return Err(Error::corrupt(&key, format!("it does not descend from version {} seen here", before.version)));
         }
         Ok(Some(Arc::new(manifest)))
-    }
-
-    /// The hint, if it can be had.
-    async fn hint(&self, store: &Store) -> Option<Bytes> {
-        store.get(&paths::hint(&self.root)).await.ok().flatten()
-    }
-
-    /// Where a LIST may begin according to the hint: 0 without a usable one.
-    fn floor_of(&self, hint: Option<Bytes>) -> u64 {
-        let manifest = hint.and_then(|bytes| Manifest::<S>::decode(&paths::hint(&self.root), &bytes, None).ok());
-        manifest.map_or(0, |manifest| manifest.state.list_from(manifest.version))
     }
 
     async fn list(&self, store: &Store, from: u64) -> Result<Listed> {

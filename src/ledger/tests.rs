@@ -1,3 +1,5 @@
+mod holes;
+
 use std::sync::Arc;
 use std::time::Duration;
 

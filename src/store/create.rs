@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::raw::{Failure, PutMode};
+use super::retry::Attempts;
 use super::{Cost, Store, check_path};
 use crate::model::{Code, Error};
 
@@ -18,6 +19,30 @@ pub enum CreateOutcome {
     /// at any later time; with any other code (the store refused or was never reached, or the
     /// path is none) it was not stored by this call and will not be.
     Unknown(Error),
+}
+
+/// What became of one attempt at a create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Attempt {
+    /// The object is there with these bytes, and is durable.
+    Created,
+    /// The object is there with other bytes, which are these.
+    Taken(Bytes),
+    /// As [`CreateOutcome::Unknown`]. `again`: another attempt may fare better.
+    Failed { error: Error, again: bool },
+}
+
+/// What one request has come to.
+enum Sent {
+    Created,
+    Taken(Bytes),
+    Failed {
+        why: Failure,
+        /// The bytes may have been stored, or may be later.
+        in_doubt: bool,
+        again: bool,
+    },
 }
 
 /// What a read-back after a conflict shows.
@@ -36,41 +61,73 @@ impl Store {
     /// After a time-out, a broken connection or a 5xx the same bytes are sent to the same path again,
     /// with random pauses, until the deadline. Two callers that create the same path with the same
     /// bytes are both told "created": bytes of which only one may win must differ.
+    ///
+    /// Not for a path that somebody may delete and that means something again afterwards: a process that
+    /// is suspended between two attempts brings the object back. For these there is
+    /// [`Store::create_once`].
     pub async fn create(&self, path: &str, bytes: Bytes) -> CreateOutcome {
         if let Err(error) = check_path(path) {
             return CreateOutcome::Unknown(error);
         }
         let mut attempts = self.attempts(self.deadline_for(bytes.len() as u64));
         // Whether any attempt so far can have stored the bytes, or can do so later.
-        let mut in_doubt = false;
+        let mut was_in_doubt = false;
         loop {
-            let sent = attempts.run(self.send_put(path, bytes.clone(), PutMode::Create)).await;
-            let failure = match sent {
-                Ok(()) => return CreateOutcome::Created,
-                Err(failure) => failure,
-            };
-            let failure = match failure {
-                Failure::Conflict(why) => match attempts.run(Box::pin(self.read_back(path, &bytes))).await {
-                    Ok(ReadBack::Same) => return CreateOutcome::Created,
-                    Ok(ReadBack::Other(other)) => return CreateOutcome::Taken(other),
-                    Ok(ReadBack::Absent) => Failure::Conflict(format!("{why}, but nothing is there")),
-                    Ok(ReadBack::Failed(failure)) | Err(failure) => {
-                        in_doubt = true;
-                        failure
+            let failure = match self.send_create(path, &bytes, &attempts).await {
+                Sent::Created => return CreateOutcome::Created,
+                Sent::Taken(other) => return CreateOutcome::Taken(other),
+                Sent::Failed { why, in_doubt, again } => {
+                    was_in_doubt |= in_doubt;
+                    if !again {
+                        return CreateOutcome::Unknown(self.not_created(path, was_in_doubt, &why));
                     }
-                },
-                other => other,
+                    why
+                }
             };
-            match failure {
-                Failure::Unsent(_) => {}
-                Failure::Transient(_) | Failure::Conflict(_) | Failure::Short => in_doubt = true,
-                Failure::Lost(_) => return self.unknown(path, Code::OutcomeUnknown, &failure),
-                Failure::Refused(_) | Failure::Absent => return self.unknown(path, code(in_doubt), &failure),
-            }
             if !attempts.pause().await {
-                return self.unknown(path, code(in_doubt), &failure);
+                return CreateOutcome::Unknown(self.not_created(path, was_in_doubt, &failure));
             }
         }
+    }
+
+    /// As [`Store::create`], but these bytes are sent once: whoever tries again sends others, by which the
+    /// attempts can be told apart, and looks first what has become of the earlier ones.
+    pub async fn create_once(&self, path: &str, bytes: Bytes) -> Attempt {
+        if let Err(error) = check_path(path) {
+            return Attempt::Failed { error, again: false };
+        }
+        let attempts = self.attempts(self.deadline_for(bytes.len() as u64));
+        match self.send_create(path, &bytes, &attempts).await {
+            Sent::Created => Attempt::Created,
+            Sent::Taken(other) => Attempt::Taken(other),
+            Sent::Failed { why, in_doubt, again } => {
+                Attempt::Failed { error: self.not_created(path, in_doubt, &why), again }
+            }
+        }
+    }
+
+    /// Sends a create, and reads back what is said to exist.
+    async fn send_create(&self, path: &str, bytes: &Bytes, attempts: &Attempts) -> Sent {
+        let failure = match attempts.run(self.send_put(path, bytes.clone(), PutMode::Create)).await {
+            Ok(()) => return Sent::Created,
+            Err(Failure::Conflict(why)) => match attempts.run(Box::pin(self.read_back(path, bytes))).await {
+                Ok(ReadBack::Same) => return Sent::Created,
+                Ok(ReadBack::Other(other)) => return Sent::Taken(other),
+                Ok(ReadBack::Absent) => Failure::Conflict(format!("{why}, but nothing is there")),
+                Ok(ReadBack::Failed(failure)) | Err(failure) => {
+                    let again = !matches!(failure, Failure::Lost(_) | Failure::Refused(_) | Failure::Absent);
+                    return Sent::Failed { why: failure, in_doubt: true, again };
+                }
+            },
+            Err(failure) => failure,
+        };
+        let (in_doubt, again) = match failure {
+            Failure::Unsent(_) => (false, true),
+            Failure::Transient(_) | Failure::Conflict(_) | Failure::Short => (true, true),
+            Failure::Lost(_) => (true, false),
+            Failure::Refused(_) | Failure::Absent => (false, false),
+        };
+        Sent::Failed { why: failure, in_doubt, again }
     }
 
     async fn read_back(&self, path: &str, bytes: &Bytes) -> Result<ReadBack, Failure> {
@@ -85,12 +142,11 @@ impl Store {
         })
     }
 
-    fn unknown(&self, path: &str, code: Code, failure: &Failure) -> CreateOutcome {
-        let what = if code == Code::OutcomeUnknown { "cannot tell whether it was created" } else { "cannot create it" };
-        CreateOutcome::Unknown(Error::new(code, format!("object {path} in {}: {what}: {failure}", self.url)))
+    fn not_created(&self, path: &str, in_doubt: bool, failure: &Failure) -> Error {
+        let (code, what) = match in_doubt {
+            true => (Code::OutcomeUnknown, "cannot tell whether it was created"),
+            false => (Code::StoreUnavailable, "cannot create it"),
+        };
+        Error::new(code, format!("object {path} in {}: {what}: {failure}", self.url))
     }
-}
-
-fn code(in_doubt: bool) -> Code {
-    if in_doubt { Code::OutcomeUnknown } else { Code::StoreUnavailable }
 }

@@ -46,9 +46,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use create::CreateOutcome;
+pub use create::{Attempt, CreateOutcome};
 pub use meter::{Cost, Meter};
 pub use raw::ListEntry;
+pub use retry::Attempts;
 pub use time::StoreTime;
 pub use upload::Upload;
 
@@ -56,7 +57,7 @@ use crate::model::clock::SharedClock;
 use crate::model::{Code, Error, Result};
 use fault::{Faults, Faulty};
 use raw::{Failure, PutMode, Raw};
-use retry::{Attempts, Request};
+use retry::Request;
 
 /// How long an operation repeats itself before it gives up.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -166,6 +167,11 @@ impl Store {
 
     fn attempts(&self, deadline: Duration) -> Attempts {
         Attempts::new(deadline, Arc::clone(&self.clock))
+    }
+
+    /// The time, from now on, of whoever tries again what [`Store::create_once`] failed to do.
+    pub fn patience(&self) -> Attempts {
+        self.attempts(self.deadline)
     }
 
     /// Repeats a request that may be sent twice until it succeeds, is refused, or `deadline` is over.

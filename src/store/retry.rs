@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) type Request<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
 /// The attempts of one operation, up to its deadline.
-pub(super) struct Attempts {
+pub struct Attempts {
     clock: SharedClock,
     until: Instant,
     /// The longest that one attempt may take: half of the whole, so that a request that hangs is not
@@ -38,7 +38,7 @@ impl Attempts {
     }
 
     /// Waits, at random, until the next attempt. False: the deadline leaves no time for one.
-    pub(super) async fn pause(&mut self) -> bool {
+    pub async fn pause(&mut self) -> bool {
         let longest = self.longest_pause.as_micros() as u64;
         // At least half, so that a crowd of callers gives a slow store air.
         let pause = Duration::from_micros(longest / 2 + self.clock.random() % (longest / 2 + 1));

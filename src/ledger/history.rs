@@ -1,0 +1,48 @@
+//! Whether a commit is in the history: C4.
+
+use std::fmt::Display;
+
+use super::{Ledger, Manifest, Moment, State, manifest::Head};
+use crate::model::{Code, Error, Result};
+use crate::store::{Store, paths};
+
+/// The error of a commit that may have taken place, or may still.
+pub(super) fn unknown(kind: &str, why: &impl Display) -> Error {
+    Error::new(Code::OutcomeUnknown, format!("whether commit \"{kind}\" took place is unknown: {why}"))
+}
+
+impl<S: State> Ledger<S> {
+    /// C4. A number that the collector freed can be created again, far below the newest; only what
+    /// the newest manifest descends from has happened.
+    pub(super) async fn is_in_history(&self, store: &Store, next: &Manifest<S>) -> Result<bool> {
+        let after = paths::log_after(self.root(), next.version);
+        let began = Moment::now(&self.clock);
+        let later = store.list(&paths::log_prefix(self.root()), Some(&after)).await?;
+        if later.is_empty() {
+            self.looked_at(began);
+            return Ok(true);
+        }
+        let newest = self.load(store).await?.manifest;
+        self.descends_from(store, &newest, next).await
+    }
+
+    /// Whether the newest manifest descends from `next`, which was created, and whose number is not greater.
+    /// An error when that is too long ago to tell.
+    pub(super) async fn descends_from(&self, store: &Store, newest: &Manifest<S>, next: &Manifest<S>) -> Result<bool> {
+        if let Some(known) = newest.remembers(next.version, next.commit) {
+            return Ok(known);
+        }
+        // Nobody builds on what is not in the history: so what follows it says whose number it is.
+        let after = paths::manifest(self.root(), next.version + 1);
+        if let Some(bytes) = store.get(&after).await? {
+            return Ok(Head::decode(&after, &bytes)?.parent == Some(next.commit));
+        }
+        // Something did follow in the history and was deleted, and the older are deleted first. So what is still
+        // there is not the one that the history had.
+        let own = paths::manifest(self.root(), next.version);
+        match store.get(&own).await? {
+            Some(bytes) if Head::decode(&own, &bytes)?.commit == next.commit => Ok(false),
+            _ => Err(Error::new(Code::OutcomeUnknown, "too many others followed it")),
+        }
+    }
+}
