@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Duties, Effort, Engine, Report, databases::OpenDatabase};
+use super::{Duties, Effort, Engine, Report, databases::OpenDatabase, order::ENDED_AHEAD};
 use crate::database::{DatabaseState, expired_files, merge_jobs, pack_jobs, unpack_jobs};
 use crate::ledger::Manifest;
 
@@ -18,6 +18,8 @@ pub async fn run_background(engine: Engine) {
     let mut last_round = Instant::now();
     loop {
         tokio::time::sleep(TICK).await;
+        // So that a clock that is set ahead and back again does not go unseen.
+        engine.clock_steps();
         let now = engine.now();
         for open in engine.open_databases() {
             if is_due(&engine, &open, now) {
@@ -39,7 +41,7 @@ fn is_due(engine: &Engine, open: &OpenDatabase, now: i64) -> bool {
         || (tail.segments > 0 && u128::from(age) >= triggers.age.as_nanos())
         // Somebody's clock ran ahead: the sooner the epoch ends, the sooner time orders writes again.
         || (tail.segments > 0
-            && open.ledger.cached().is_some_and(|manifest| engine.is_ahead(open, manifest.state.epoch)))
+            && open.ledger.cached().is_some_and(|manifest| engine.ahead(open, manifest.state.epoch) > ENDED_AHEAD))
 }
 
 async fn round(engine: &Engine) {
@@ -54,9 +56,8 @@ async fn round(engine: &Engine) {
         tracing::warn!(%error, "old catalogs and dropped databases could not be collected");
     }
     for open in engine.all_databases(&catalog) {
-        match open.ledger.load(engine.store()).await {
+        match engine.look(&open, engine.store()).await {
             Ok(listing) => {
-                engine.learn_tail(&open, &listing);
                 let duties = needed(engine, &open, &listing.manifest);
                 if duties != Duties::NONE {
                     tend(engine, &open, duties).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
-use super::snapshot::{gap_of, lost};
+use super::snapshot::{lost, missing};
 use super::{Engine, databases::OpenDatabase};
 use crate::database::{DatabaseState, Table, file_violations, violations};
 use crate::ledger::Listing;
@@ -159,8 +159,8 @@ impl Engine {
         report: &mut CheckReport,
     ) -> Result<()> {
         let state = &listing.manifest.state;
-        if let Some(gap) = self.still_missing(open, listing).await? {
-            report.problems.push(lost(open, gap).to_string());
+        if let Some(missing) = self.still_missing(open, listing).await? {
+            report.problems.push(lost(open, &missing).to_string());
         }
         let frozen = state.frozen.iter().flatten().copied();
         let live = listing
@@ -189,11 +189,10 @@ impl Engine {
     }
 
     /// What a listing lacks, and one that begins later as well.
-    async fn still_missing(&self, open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Result<Option<wal::Gap>> {
-        match gap_of(listing) {
-            Some(_) => Ok(gap_of(&open.ledger.load(&self.inner.store).await?)),
-            None => Ok(None),
-        }
+    async fn still_missing(&self, open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Result<Option<String>> {
+        let Some(suspected) = missing(listing) else { return Ok(None) };
+        let now = missing(&open.ledger.load(&self.inner.store).await?);
+        Ok(now.filter(|now| *now == suspected))
     }
 
     async fn check_file(

@@ -134,7 +134,7 @@ impl Engine {
     }
 
     fn age_ago(&self, age: Duration) -> i64 {
-        self.now().saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
+        self.earlier_now().saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
     }
 
     /// Old catalogs, and what dropped databases left. Objects deleted.

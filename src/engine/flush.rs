@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::{
     Effort, Engine,
     databases::{Committed, OpenDatabase},
-    snapshot::{Arrangement, Losses, gap_of, lost},
+    snapshot::{Arrangement, Losses, lost, missing},
 };
 use crate::database::{DatabaseState, Edit, FlushedTable, Table};
 use crate::ledger::Manifest;
@@ -60,13 +60,16 @@ impl Engine {
         let mut suspected = None;
         while attempts < ATTEMPTS {
             attempts += 1;
-            let listing = open.ledger.load(store).await?;
-            self.learn_tail(open, &listing);
-            if let (Some(gap), Losses::Refused) = (gap_of(&listing), effort.losses) {
+            let listing = self.look(open, store).await?;
+            if listing.manifest.state.dropped {
+                return Ok(done);
+            }
+            if let (Some(missing), Losses::Refused) = (missing(&listing), effort.losses) {
                 // One LIST may pass by what lands while it is on its way; a later one shows it.
-                if suspected.replace(gap) == Some(gap) {
-                    return Err(lost(open, gap));
+                if suspected.as_ref() == Some(&missing) {
+                    return Err(lost(open, &missing));
                 }
+                suspected = Some(missing);
                 continue;
             }
             if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
@@ -74,9 +77,6 @@ impl Engine {
                 break;
             }
             let state = &listing.manifest.state;
-            if state.dropped {
-                return Ok(done);
-            }
             let frozen = if state.frozen.is_some() {
                 Some(listing.manifest)
             } else if state.is_sealed() {
@@ -113,7 +113,9 @@ impl Engine {
             if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
                 return Ok(false);
             }
-            let Some((part, next)) = self.flush_frozen(open, &manifest, frozen).await? else { return Ok(false) };
+            let Some((part, next)) = self.flush_frozen(open, &manifest, frozen, effort.losses).await? else {
+                return Ok(false);
+            };
             done.segments += part.segments;
             done.rows += part.rows;
             done.files += part.files;
@@ -129,10 +131,10 @@ impl Engine {
         open: &OpenDatabase,
         manifest: &Manifest<DatabaseState>,
         frozen: &[SegmentName],
+        losses: Losses,
     ) -> Result<Option<(Flushed, Arc<Manifest<DatabaseState>>)>> {
         let store = &self.inner.store;
-        let Some(segments) = self.fetch_prefix(open, store, frozen).await? else { return Ok(None) };
-        let consumed: Vec<SegmentName> = segments.iter().map(|(name, _)| *name).collect();
+        let Some((consumed, segments)) = self.fetch_prefix(open, store, frozen, losses).await? else { return Ok(None) };
         let mut tables = Vec::new();
         for (name, table) in &manifest.state.tables {
             match self.flush_table(open, manifest, name, table, &segments).await {
@@ -142,7 +144,7 @@ impl Engine {
             }
         }
         let report = Flushed {
-            segments: consumed.len(),
+            segments: segments.len(),
             rows: tables.iter().map(|table| table.consumed.rows).sum(),
             files: tables.iter().map(|table| table.files.len()).sum(),
             left: 0,
@@ -172,26 +174,31 @@ impl Engine {
             && open.ledger.load(&self.inner.store).await?.manifest.state.gc_fence > manifest.version)
     }
 
-    /// The first segments of the list, as many as one job takes. `None` when one is missing: then
-    /// somebody else has settled it.
+    /// The first segments of the list, as many as one job takes: their names, and those that are there. `None`
+    /// when one is missing because somebody else has settled it.
     async fn fetch_prefix(
         &self,
         open: &OpenDatabase,
         store: &Store,
         frozen: &[SegmentName],
-    ) -> Result<Option<Segments>> {
-        let mut segments = Vec::new();
+        losses: Losses,
+    ) -> Result<Option<(Vec<SegmentName>, Segments)>> {
+        let (mut names, mut segments) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut fetched = stream::iter(frozen.iter().copied())
             .map(|name| async move { Ok::<_, Error>((name, self.inner.segments.get(store, open.root(), name).await?)) })
             .buffered(FETCHES);
         while let Some((name, segment)) = fetched.try_next().await? {
+            names.push(name);
             let Some(segment) = segment else {
                 let newest = open.ledger.load(store).await?.manifest;
-                if newest.state.frozen.as_deref().is_some_and(|frozen| frozen.contains(&name)) {
-                    return Err(Error::corrupt(&name.path(open.root()), "it is part of the database, but not there"));
+                if !newest.state.frozen.as_deref().is_some_and(|frozen| frozen.contains(&name)) {
+                    return Ok(None);
                 }
-                return Ok(None);
+                if losses == Losses::Refused {
+                    return Err(lost(open, &name.file_name()));
+                }
+                continue;
             };
             bytes += segment.size;
             segments.push((name, segment));
@@ -199,7 +206,7 @@ impl Engine {
                 break;
             }
         }
-        Ok(Some(segments))
+        Ok(Some((names, segments)))
     }
 
     /// One table's rows of the segments, merged into one data file a partition.

@@ -31,7 +31,7 @@ impl Engine {
         let order = order.ok_or_else(|| Error::internal("a merge needs files"))?;
         let precision = manifest.state.options.precision;
         let expired = Arc::new(Mutex::new(Sum::default()));
-        let oldest = horizon(&manifest.state, self.now());
+        let oldest = horizon(&manifest.state, self.earlier_now());
         let mut sources: Vec<Rows> = Vec::new();
         for run in runs(&job.inputs) {
             let rows = self.read_run(open, run, &current.schema, precision);

@@ -10,8 +10,9 @@
 //! * where that does not suffice, a write also LISTs the log while its segment is on its way
 //!   ([`OpenDatabase::has_to_look`]): the first write of a process, the first after the clock was set back,
 //!   and those of an epoch in which somebody's clock ran ahead;
-//! * once the segment has landed the reading is judged ([`is_behind`]): a segment that would count as older
-//!   than what was acknowledged before it was sent is written again, with a larger one.
+//! * once the segment has landed the reading is judged ([`judge`]): a segment that would count as older than
+//!   what was acknowledged before it was sent is written again, with a larger one; one that would count as
+//!   newer than what will be written later is written again in a new epoch.
 //!
 //! [`StoreTime`]: crate::store::StoreTime
 
@@ -21,15 +22,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Engine, databases::OpenDatabase};
 use crate::database::DatabaseState;
 use crate::ledger::Listing;
+use crate::model::Result;
 use crate::store::Store;
 
-/// Readings that are ahead of the time by less than this are taken for those of right clocks: a `Date` has
-/// whole seconds.
-const AHEAD: i64 = 1_000_000_000;
+/// Readings so little outside of what the store's answers tell are left as they are, and a clock that loses no
+/// more against the one that is never set does not count as set back, nanoseconds.
+const TOLERANCE: i64 = 500_000_000;
 
-/// Readings that are behind the time by less than this are left as they are, and clocks that lose less
-/// against the one that is never set do not count as set back.
-const BEHIND: i64 = 500_000_000;
+/// Readings of others that are ahead of the time by no more are taken for those of right clocks: a `Date` has
+/// whole seconds. Nanoseconds.
+const TOLERATED_AHEAD: u64 = 1_000_000_000;
+
+/// An epoch whose readings are ahead of the time by more is ended at once, nanoseconds.
+pub(super) const ENDED_AHEAD: u64 = 5_000_000_000;
 
 /// How often the wall clock was set back while the process ran, as far as it looked.
 #[derive(Debug, Default)]
@@ -53,7 +58,7 @@ impl ClockSteps {
         let mut steps = self.lock();
         let ahead = now.saturating_sub(elapsed);
         match steps.ahead {
-            Some(most) if ahead >= most.saturating_sub(BEHIND) => steps.ahead = Some(most.max(ahead)),
+            Some(most) if ahead >= most.saturating_sub(TOLERANCE) => steps.ahead = Some(most.max(ahead)),
             _ => *steps = Steps { ahead: Some(ahead), count: steps.count + 1 },
         }
         steps.count
@@ -68,53 +73,73 @@ impl ClockSteps {
 /// A reading of the clock for one segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ordered {
+    pub(super) epoch: u64,
     pub(super) clock: u64,
     /// Elapsed time of the process when it was given out.
     elapsed: i64,
 }
 
+/// What is to be thought of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Right,
+    /// What was acknowledged before may count as newer.
+    Behind,
+    /// What will be acknowledged next may count as older.
+    Ahead,
+}
+
 impl Engine {
     /// Looks at the clocks: how often the wall clock has been set back since the process started, plus one.
     pub(super) fn clock_steps(&self) -> u64 {
-        self.inner.steps.count(self.now(), self.inner.clock.elapsed())
+        self.inner.steps.count(self.inner.clock.now(), self.inner.clock.elapsed())
     }
 
-    /// Takes note of what a LIST showed: the tail, and the readings that were given out in the open epoch.
-    pub(super) fn learn_tail(&self, open: &OpenDatabase, listing: &Listing<DatabaseState>) {
-        open.learn_tail(listing);
+    /// The newest manifest and the log, by a LIST that begins now; takes note of the tail, and of the readings
+    /// that were given out in the open epoch.
+    pub(super) async fn look(&self, open: &OpenDatabase, store: &Store) -> Result<Listing<DatabaseState>> {
+        let steps = self.inner.steps.noticed();
+        let listing = open.ledger.load(store).await?;
+        open.learn_tail(&listing);
         let epoch = listing.manifest.state.epoch;
-        let clocks =
-            listing.segments.iter().filter(|(name, _)| name.order.epoch == epoch).map(|(name, _)| name.order.clock);
-        if let Some(clock) = clocks.max() {
-            open.order.observe(epoch, clock);
-        }
-        // A step that is noticed later may have been before the LIST began: then there will be another one.
-        open.looked.fetch_max(self.inner.steps.noticed(), Ordering::SeqCst);
+        let orders = listing.segments.iter().map(|(name, _)| name.order).filter(|order| order.epoch == epoch);
+        open.order.observe(epoch, orders.map(|order| order.clock).max().unwrap_or(0));
+        open.looked.fetch_max(steps, Ordering::SeqCst);
+        Ok(listing)
     }
 
     /// The reading for a segment of `epoch`.
     pub(super) fn order(&self, open: &OpenDatabase, epoch: u64) -> Ordered {
         let elapsed = self.inner.clock.elapsed();
-        Ordered { clock: open.order.next(epoch, self.now()), elapsed }
+        Ordered { epoch, clock: open.order.next(epoch, self.now()), elapsed }
     }
 
-    /// Whether somebody's clock ran ahead in `epoch`: until it ends, nobody's clock tells which write is
-    /// the newer one.
-    pub(super) fn is_ahead(&self, open: &OpenDatabase, epoch: u64) -> bool {
-        open.order.last(epoch) > u64::try_from(self.now().saturating_add(AHEAD)).unwrap_or(0)
+    /// How far the readings of `epoch` are ahead of the time, nanoseconds: while they are, nobody's clock tells
+    /// which write is the newer one.
+    pub(super) fn ahead(&self, open: &OpenDatabase, epoch: u64) -> u64 {
+        open.order.last(epoch).saturating_sub(u64::try_from(self.now()).unwrap_or(0))
     }
 
     /// Whether a write to `epoch` has to look at what others have written there.
     pub(super) fn has_to_look(&self, open: &OpenDatabase, epoch: u64) -> bool {
-        open.looked.load(Ordering::SeqCst) < self.clock_steps() || self.is_ahead(open, epoch)
+        open.looked.load(Ordering::SeqCst) < self.clock_steps() || self.ahead(open, epoch) > TOLERATED_AHEAD
     }
-}
 
-/// Whether a reading is smaller than it has to be: by what is known now, the store's clock had passed it by
-/// before the segment was sent.
-pub(super) fn is_behind(store: &Store, ordered: Ordered) -> bool {
-    let earliest = store.time().earliest(ordered.elapsed).and_then(|earliest| u64::try_from(earliest).ok());
-    earliest.is_some_and(|earliest| ordered.clock.saturating_add(BEHIND.unsigned_abs()) < earliest)
+    /// Judges a reading by what is known now, when its segment has landed. `seen`: the largest reading that
+    /// others had given out in its epoch before, or 0.
+    pub(super) fn judge(&self, ordered: Ordered, seen: u64) -> Judgement {
+        let Some((earliest, latest)) = self.inner.store.time().at(ordered.elapsed) else {
+            return if ordered.clock > seen { Judgement::Right } else { Judgement::Behind };
+        };
+        let clock = i64::try_from(ordered.clock).unwrap_or(i64::MAX);
+        if ordered.clock <= seen || clock < earliest.saturating_sub(TOLERANCE) {
+            Judgement::Behind
+        } else if clock > latest.saturating_add(TOLERANCE) {
+            Judgement::Ahead
+        } else {
+            Judgement::Right
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ impl Engine {
     /// Files dropped.
     pub(super) async fn retain_open(&self, open: &OpenDatabase) -> Result<usize> {
         let manifest = open.ledger.recent(&self.inner.store).await?;
-        let tables = expired_files(&manifest.state, self.now());
+        let tables = expired_files(&manifest.state, self.earlier_now());
         if tables.is_empty() {
             return Ok(0);
         }

@@ -43,8 +43,7 @@ impl Engine {
             }
             report.databases += 1;
             let tended = async {
-                let listing = open.ledger.load(&self.inner.store).await?;
-                self.learn_tail(&open, &listing);
+                let listing = self.look(&open, &self.inner.store).await?;
                 let duties = needed(self, &open, &listing.manifest);
                 self.maintain_open(&open, duties, effort, &mut report).await
             };

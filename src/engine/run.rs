@@ -47,15 +47,18 @@ impl Run {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer and the place of the next segment of `epoch`.
-    pub(super) fn begin(&self, epoch: u64) -> (u64, Place) {
+    /// The writer and the place of the next segment of `epoch`; no place if it is to have no number.
+    pub(super) fn begin(&self, epoch: u64, is_numbered: bool) -> (u64, Option<Place>) {
         let mut state = self.state();
         if state.epoch != epoch || state.next == u32::MAX {
             *state = State::new(self.clock.random(), epoch);
         }
+        if !is_numbered {
+            return (state.writer, None);
+        }
         let place = Place { number: state.next, before: state.before };
         state.next += 1;
-        (state.writer, place)
+        (state.writer, Some(place))
     }
 
     /// Takes note that a segment is on the store for certain.
@@ -90,8 +93,8 @@ mod tests {
     use crate::model::clock::ManualClock;
 
     fn next(run: &Run, epoch: u64) -> SegmentName {
-        let (writer, place) = run.begin(epoch);
-        SegmentName { order: OrderKey { epoch, clock: 1, writer }, tables: 1, place: Some(place) }
+        let (writer, place) = run.begin(epoch, true);
+        SegmentName { order: OrderKey { epoch, clock: 1, writer }, tables: 1, place }
     }
 
     fn before(name: &SegmentName) -> (u32, u32) {

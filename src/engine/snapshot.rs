@@ -199,21 +199,29 @@ pub enum Losses {
     Accepted,
 }
 
-/// The first segment that a listing has to show and does not. A frozen list says by itself what belongs to it.
-pub(super) fn gap_of(listing: &Listing<DatabaseState>) -> Option<wal::Gap> {
+/// A segment that a listing has to show and does not, as the name or the pattern of the name that it has in the
+/// log.
+pub(super) fn missing(listing: &Listing<DatabaseState>) -> Option<String> {
     let state = &listing.manifest.state;
+    let is_listed =
+        |name: &&SegmentName| listing.segments.binary_search_by_key(&name.order, |(name, _)| name.order).is_ok();
+    if let Some(name) = state.frozen.iter().flatten().find(|name| !is_listed(name)) {
+        return Some(name.file_name());
+    }
+    // Of a frozen range the list says what belongs to it: some of it may have been given up.
     let from = if state.frozen.is_some() { state.epoch } else { state.floor };
-    wal::first_gap(listing.segments.iter().map(|(name, _)| name).filter(|name| name.order.epoch >= from))
+    let names = listing.segments.iter().map(|(name, _)| name).filter(|name| name.order.epoch >= from);
+    wal::first_gap(names).map(|gap| gap.to_string())
 }
 
 /// The error for a segment that was acknowledged and is gone.
-pub(super) fn lost(open: &OpenDatabase, gap: wal::Gap) -> Error {
+pub(super) fn lost(open: &OpenDatabase, missing: &str) -> Error {
     let log = paths::log_prefix(open.root());
     Error::new(
         Code::Corrupt,
         format!(
-            "{log}{gap} is missing: points that were acknowledged are lost unless it is restored, from a backup or an \
-             older version of the bucket; to go on without them, give them up by `siltdb maintain flush \
+            "{log}{missing} is missing: points that were acknowledged are lost unless it is restored, from a backup or \
+             an older version of the bucket; to go on without them, give them up by `siltdb maintain flush \
              --accept-loss`"
         ),
     )
@@ -231,18 +239,18 @@ impl Engine {
                 self.inner.totals.snapshot_restarts.fetch_add(1, Ordering::Relaxed);
             }
             let open = &database.open;
-            let listing = open.ledger.load(&store).await?;
+            let listing = self.look(open, &store).await?;
             if listing.manifest.state.dropped {
                 // Another process dropped it; perhaps the name means another database by now.
                 database = Cow::Owned(self.database(database.tenant, &database.name).await?);
                 continue;
             }
-            self.learn_tail(open, &listing);
-            if let Some(gap) = gap_of(&listing) {
+            if let Some(missing) = missing(&listing) {
                 // One LIST may pass by what lands while it is on its way; a later one shows it.
-                if suspected.replace(gap) == Some(gap) {
-                    return Err(lost(open, gap));
+                if suspected.as_ref() == Some(&missing) {
+                    return Err(lost(open, &missing));
                 }
+                suspected = Some(missing);
                 continue;
             }
             let Some(segments) = visible(&listing) else {
@@ -274,15 +282,19 @@ impl Engine {
             true => Cow::Borrowed(&sealed.segments),
             false => Cow::Owned(open.ledger.list_segments(store, floor).await?),
         };
-        let in_range = |listed: &[(SegmentName, u64)]| -> Vec<SegmentName> {
-            listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch)).collect()
-        };
-        let mut segments = in_range(&listed);
-        if wal::first_gap(&segments).is_some() {
-            segments = in_range(&open.ledger.list_segments(store, floor).await?);
-            if let (Some(gap), Losses::Refused) = (wal::first_gap(&segments), losses) {
-                return Err(lost(open, gap));
-            }
+        let in_range = listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch));
+        let segments: Vec<SegmentName> = in_range.collect();
+        if losses == Losses::Refused
+            && let Some(gap) = wal::first_gap(&segments)
+        {
+            // Gone, passed by, or settled and collected by others in the meantime.
+            let now = self.look(open, store).await?;
+            let is_still_sealed = now.manifest.version == sealed.manifest.version;
+            return if is_still_sealed && missing(&now) == Some(gap.to_string()) {
+                Err(lost(open, &gap.to_string()))
+            } else {
+                Ok(None)
+            };
         }
         let edit = Edit::Freeze { floor, epoch, segments };
         match open.commit(store, self.limits(), &edit).await? {

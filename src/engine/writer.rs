@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::order::{Ordered, is_behind};
-use super::{Engine, databases::OpenDatabase};
+use super::order::{Judgement, Ordered};
+use super::{Effort, Engine, databases::OpenDatabase};
 use crate::database::DatabaseState;
 use crate::ledger::Manifest;
 use crate::model::{Code, Error, OrderKey, Result};
@@ -143,46 +143,66 @@ async fn put(
         if group.is_empty() {
             return Ok(());
         }
+        if ordered.epoch != manifest.state.epoch {
+            ordered = engine.order(open, manifest.state.epoch);
+        }
         let (bytes, segment) = encode(group.iter().map(|request| request.rows.clone()).collect()).await?;
         let name = name_of(open, &manifest, &segment, ordered);
         let size = bytes.len() as u64;
         let path = name.path(open.root());
         // What others had written before this began is seen by one LIST, however often the segment is sent.
-        let (created, newest) = tokio::join!(store.create(&path, bytes), look_at(engine, open, store, &name, look));
-        match created {
-            CreateOutcome::Created => open.run.landed(&name),
-            CreateOutcome::Taken(_) => {
-                // Another process drew the same identity and clock reading.
-                open.run.abandon(&name);
-                ordered = engine.order(open, manifest.state.epoch);
-                continue;
-            }
-            CreateOutcome::Unknown(error) => {
-                open.run.abandon(&name);
-                // Proven not to be stored, and no earlier copy landed.
-                let nothing_stored = attempt == 0 && error.code == Code::StoreUnavailable;
-                return Err(if nothing_stored { error } else { outcome_unknown(&error) });
-            }
+        let (created, seen) = tokio::join!(store.create(&path, bytes), look_at(engine, open, store, &name, look));
+        if !has_landed(open, &name, created, attempt)? {
+            ordered = engine.order(open, manifest.state.epoch);
+            continue;
         }
         engine.inner.totals.segments_written.fetch_add(1, Ordering::Relaxed);
-        let newest = newest.map_err(|error| outcome_unknown(&error))?;
+        let seen = seen.map_err(|error| outcome_unknown(&error))?;
         look = false;
-        match confirm(open, store, &manifest).await.map_err(|error| outcome_unknown(&error))? {
-            Confirmed::Open if newest < ordered.clock && !is_behind(store, ordered) => {
-                let segment = Arc::new(Segment { size, ..segment });
-                engine.inner.segments.insert(open.root(), name, segment).await;
-                open.grow_tail(name.order, size);
-                return Ok(());
-            }
-            // It would count as older than what was acknowledged before it, so it is written again.
-            Confirmed::Open => {}
+        match confirm(engine, open, store, &manifest).await.map_err(|error| outcome_unknown(&error))? {
+            Confirmed::Open => match engine.judge(ordered, seen) {
+                Judgement::Right => {
+                    let segment = Arc::new(Segment { size, ..segment });
+                    engine.inner.segments.insert(open.root(), name, segment).await;
+                    open.grow_tail(name.order, size);
+                    return Ok(());
+                }
+                Judgement::Behind => {}
+                // As newer than what follows it would count until the epoch ends.
+                Judgement::Ahead => {
+                    manifest = end_epoch(engine, open).await.map_err(|error| outcome_unknown(&error))?
+                }
+            },
             // The epoch was closed: what landed may or may not be settled with it. Acknowledging
             // because it is would break the order of acknowledged writes, so it is written again.
-            Confirmed::Sealed(newer) => manifest = newer,
+            Confirmed::Sealed(newer) => {
+                manifest = newer;
+                look = engine.has_to_look(open, manifest.state.epoch);
+            }
         }
         ordered = engine.order(open, manifest.state.epoch);
     }
     Err(Error::new(Code::OutcomeUnknown, "whether the points are durable is unknown: every epoch was sealed too soon"))
+}
+
+/// Whether a segment is on the store. `false`: another process drew the same identity and clock reading.
+fn has_landed(open: &OpenDatabase, name: &SegmentName, created: CreateOutcome, attempt: usize) -> Result<bool> {
+    match created {
+        CreateOutcome::Created => {
+            open.run.landed(name);
+            Ok(true)
+        }
+        CreateOutcome::Taken(_) => {
+            open.run.abandon(name);
+            Ok(false)
+        }
+        CreateOutcome::Unknown(error) => {
+            open.run.abandon(name);
+            // Proven not to be stored, and no earlier copy landed.
+            let nothing_stored = attempt == 0 && error.code == Code::StoreUnavailable;
+            Err(if nothing_stored { error } else { outcome_unknown(&error) })
+        }
+    }
 }
 
 /// The name of a segment of the open epoch.
@@ -193,12 +213,12 @@ fn name_of(
     ordered: Ordered,
 ) -> SegmentName {
     let epoch = manifest.state.epoch;
-    let (writer, place) = open.run.begin(epoch);
+    // A program that does not know numbered names would not see the segment. The manifest keeps it away.
+    let (writer, place) = open.run.begin(epoch, manifest.knows_places());
     SegmentName {
         order: OrderKey { epoch, clock: ordered.clock, writer },
         tables: Segment::table_bits(segment.tables.iter().map(|part| part.table)),
-        // A program that does not know numbered names would not see the segment. The manifest keeps it away.
-        place: manifest.knows_places().then_some(place),
+        place,
     }
 }
 
@@ -208,8 +228,7 @@ async fn look_at(engine: &Engine, open: &OpenDatabase, store: &Store, own: &Segm
     if !look {
         return Ok(0);
     }
-    let listing = open.ledger.load(store).await?;
-    engine.learn_tail(open, &listing);
+    let listing = engine.look(open, store).await?;
     let orders = listing.segments.iter().map(|(name, _)| name.order);
     let others = orders.filter(|order| order.epoch == own.order.epoch && order.writer != own.order.writer);
     Ok(others.map(|order| order.clock).max().unwrap_or(0))
@@ -224,11 +243,22 @@ enum Confirmed {
     Sealed(Arc<Manifest<DatabaseState>>),
 }
 
-async fn confirm(open: &OpenDatabase, store: &Store, manifest: &Arc<Manifest<DatabaseState>>) -> Result<Confirmed> {
+/// Flushes the open epoch and returns the manifest of a later one.
+async fn end_epoch(engine: &Engine, open: &OpenDatabase) -> Result<Arc<Manifest<DatabaseState>>> {
+    engine.flush_open(open, Effort::default()).await?;
+    open.ledger.current(&engine.inner.store).await
+}
+
+async fn confirm(
+    engine: &Engine,
+    open: &OpenDatabase,
+    store: &Store,
+    manifest: &Arc<Manifest<DatabaseState>>,
+) -> Result<Confirmed> {
     if open.ledger.is_newest(store, manifest).await? {
         return Ok(Confirmed::Open);
     }
-    let newer = open.ledger.load(store).await?.manifest;
+    let newer = engine.look(open, store).await?.manifest;
     // Dropping a database or table opens an epoch, so an unchanged epoch means unchanged tables.
     if newer.state.epoch == manifest.state.epoch { Ok(Confirmed::Open) } else { Ok(Confirmed::Sealed(newer)) }
 }

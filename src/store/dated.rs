@@ -9,8 +9,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
-use super::time::StoreTime;
-use crate::model::clock::{Clock, SystemClock};
+use super::time::{Reading, StoreTime};
+use crate::model::clock::SystemClock;
 
 /// Connects as the client would by itself, and takes note of the `Date` of each answer.
 #[derive(Debug)]
@@ -32,14 +32,20 @@ struct DatingService {
 #[async_trait]
 impl HttpService for DatingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let asked = SystemClock.elapsed();
+        let asked = Reading::of(&SystemClock);
         let response = self.inner.execute(request).await?;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok()).and_then(parse_date);
-        if let Some(date) = date {
-            self.time.learn(asked, SystemClock.elapsed(), date);
+        // An error may be the answer of something that stands between, with a clock of its own.
+        if let Some(date) = date.filter(|_| is_of_the_store(response.status().as_u16())) {
+            self.time.learn(asked, Reading::of(&SystemClock), date);
         }
         Ok(response)
     }
+}
+
+/// Whether a status is one that a store answers with when it has looked at its objects.
+fn is_of_the_store(status: u16) -> bool {
+    matches!(status, 200..=299 | 304 | 404 | 409 | 412 | 416)
 }
 
 /// A date of HTTP (RFC 9110, section 5.6.7) as nanoseconds since 1970.

@@ -50,7 +50,7 @@ pub use create::{Attempt, CreateOutcome};
 pub use meter::{Cost, Meter};
 pub use raw::ListEntry;
 pub use retry::Attempts;
-pub use time::StoreTime;
+pub use time::{Reading, StoreTime};
 pub use upload::Upload;
 
 use crate::model::clock::SharedClock;

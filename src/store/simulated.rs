@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::raw::{Failure, Page, PutMode, Raw};
-use super::time::StoreTime;
+use super::time::{Reading, StoreTime};
 use crate::model::clock::SharedClock;
 
 /// A store whose answers are dated by a clock of its own, for one simulated process.
@@ -25,10 +25,10 @@ impl Dated {
     }
 
     async fn ask<T>(&self, request: impl Future<Output = Result<T, Failure>> + Send) -> Result<T, Failure> {
-        let asked = self.process.elapsed();
+        let asked = Reading::of(self.process.as_ref());
         let answer = request.await;
         let date = self.dates.now().div_euclid(1_000_000_000) * 1_000_000_000;
-        self.time.learn(asked, self.process.elapsed(), date);
+        self.time.learn(asked, Reading::of(self.process.as_ref()), date);
         answer
     }
 }

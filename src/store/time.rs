@@ -6,6 +6,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::model::clock::Clock;
+
 /// A `Date` means the second that begins with it.
 const RESOLUTION: i64 = 1_000_000_000;
 
@@ -13,27 +15,51 @@ const RESOLUTION: i64 = 1_000_000_000;
 /// allows a clock before it gives it up.
 const DRIFT: i64 = 2_000;
 
-/// What is known of a store's clock. Times are nanoseconds since 1970; `elapsed` is a reading of
-/// [`Clock::elapsed`](crate::model::clock::Clock::elapsed).
+/// What is known of a store's clock. Times are nanoseconds since 1970.
 #[derive(Debug, Default)]
 pub struct StoreTime {
     known: Mutex<Option<Bounds>>,
 }
 
-/// Bounds of the store's time less the elapsed time of this process.
+/// Bounds of the store's time at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
     least: i64,
     most: i64,
-    /// When they were true, as elapsed time.
-    at: i64,
+    /// The moment, by both clocks of the process.
+    at: Reading,
+}
+
+/// What both clocks of a process show at one moment, nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The clock that can be set.
+    pub wall: i64,
+    /// The clock that cannot, and that stands still while the machine sleeps.
+    pub elapsed: i64,
+}
+
+impl Reading {
+    pub fn of(clock: &dyn Clock) -> Reading {
+        Reading { wall: clock.now(), elapsed: clock.elapsed() }
+    }
+
+    /// How much time has passed since an earlier moment: more than the elapsed time if the machine slept.
+    fn since(self, then: Reading) -> i64 {
+        self.elapsed.saturating_sub(then.elapsed).max(self.wall.saturating_sub(then.wall))
+    }
 }
 
 impl Bounds {
-    /// The same bounds at another time, wider by what the clocks may have drifted apart.
-    fn at(self, elapsed: i64) -> Bounds {
-        let drift = elapsed.saturating_sub(self.at).saturating_abs() / DRIFT;
-        Bounds { least: self.least.saturating_sub(drift), most: self.most.saturating_add(drift), at: elapsed }
+    /// The bounds some time later.
+    fn later(self, at: Reading, passed: i64) -> Bounds {
+        Bounds { least: self.least.saturating_add(passed), most: self.most.saturating_add(passed), at }
+    }
+
+    /// Wider by what the clocks may have drifted apart meanwhile.
+    fn widened(self, passed: i64) -> Bounds {
+        let drift = passed.saturating_abs() / DRIFT;
+        Bounds { least: self.least.saturating_sub(drift), most: self.most.saturating_add(drift), ..self }
     }
 
     fn intersect(self, other: Bounds) -> Option<Bounds> {
@@ -48,29 +74,37 @@ impl StoreTime {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note that an answer that was asked for at elapsed time `asked` and came at `answered` is dated
-    /// `date`.
-    pub(super) fn learn(&self, asked: i64, answered: i64, date: i64) {
-        let least = date.saturating_sub(answered);
-        let most = date.saturating_add(RESOLUTION).saturating_sub(asked);
-        let news = Bounds { least, most, at: answered };
+    /// Takes note that an answer that was asked for at `asked` and came at `answered` is dated `date`,
+    /// nanoseconds since 1970.
+    pub(super) fn learn(&self, asked: Reading, answered: Reading, date: i64) {
+        let most = date.saturating_add(RESOLUTION).saturating_add(answered.since(asked));
+        let news = Bounds { least: date, most, at: answered };
         let mut known = self.known();
+        let before = known.map(|known| {
+            let passed = answered.elapsed.saturating_sub(known.at.elapsed);
+            known.later(answered, passed).widened(passed)
+        });
         // A contradiction: the machine slept, or the store's clock was set. The younger one counts.
-        *known = Some(known.and_then(|known| known.at(answered).intersect(news)).unwrap_or(news));
+        *known = Some(before.and_then(|before| before.intersect(news)).unwrap_or(news));
     }
 
-    /// What time it is: as the machine says, `wall`, if the store has not told otherwise; else in the middle
-    /// of what it told.
-    pub fn correct(&self, wall: i64, elapsed: i64) -> i64 {
-        let Some(known) = self.known().map(|known| known.at(elapsed)) else { return wall };
-        let (least, most) = (elapsed.saturating_add(known.least), elapsed.saturating_add(known.most));
-        if (least..=most).contains(&wall) { wall } else { least.midpoint(most) }
+    /// What time it is: as the machine says if the store has not told otherwise; else in the middle of what
+    /// it told.
+    pub fn correct(&self, now: Reading) -> i64 {
+        let Some(known) = *self.known() else { return now.wall };
+        let known = known.later(now, now.since(known.at));
+        if (known.least..=known.most).contains(&now.wall) { now.wall } else { known.least.midpoint(known.most) }
     }
 
-    /// The least that the store's clock can have shown at elapsed time `then`, as is known by now; `None`
-    /// if the store has no clock that it shows.
-    pub fn earliest(&self, then: i64) -> Option<i64> {
-        self.known().map(|known| then.saturating_add(known.at(then).least))
+    /// Bounds of the store's time at elapsed time `then`, before the last answer, as far as they are known by
+    /// now; none if the store has no clock that it shows. If the machine slept in between, `then` was earlier
+    /// than the first.
+    pub fn at(&self, then: i64) -> Option<(i64, i64)> {
+        self.known().map(|known| {
+            let passed = then.saturating_sub(known.at.elapsed);
+            let then = known.later(known.at, passed).widened(passed);
+            (then.least, then.most)
+        })
     }
 }
 
@@ -81,43 +115,67 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
     const MILLISECOND: i64 = 1_000_000;
 
+    fn reading(wall: i64, elapsed: i64) -> Reading {
+        Reading { wall, elapsed }
+    }
+
+    /// An answer that took no time.
+    fn learn(time: &StoreTime, now: Reading, date: i64) {
+        time.learn(now, now, date);
+    }
+
     #[test]
     fn a_right_clock_is_left_alone_and_a_wrong_one_corrected() {
         let time = StoreTime::default();
-        assert_eq!(time.correct(77, 5), 77);
-        assert_eq!(time.earliest(5), None);
+        assert_eq!(time.correct(reading(77, 5)), 77);
+        assert_eq!(time.at(5), None);
         // Truly 1000.4 s; asked at 10 s of the process's life, answered 20 ms later.
-        time.learn(10 * SECOND, 10 * SECOND + 20 * MILLISECOND, 1_000 * SECOND);
-        let now = 10 * SECOND + 20 * MILLISECOND;
-        assert_eq!(time.correct(1_000 * SECOND + 420 * MILLISECOND, now), 1_000 * SECOND + 420 * MILLISECOND);
-        let middle = 1_000 * SECOND + 510 * MILLISECOND;
-        assert_eq!([0, 999 * SECOND, 9_999 * SECOND].map(|wall| time.correct(wall, now)), [middle; 3]);
-        assert_eq!(time.earliest(now), Some(1_000 * SECOND));
-        assert_eq!(time.earliest(now - SECOND), Some(999 * SECOND - SECOND / DRIFT));
+        for ahead in [0, -3_600 * SECOND, 3_600 * SECOND] {
+            let time = StoreTime::default();
+            let truth = 1_000 * SECOND + 400 * MILLISECOND;
+            let asked = reading(truth + ahead, 10 * SECOND);
+            let answered = reading(truth + ahead + 20 * MILLISECOND, 10 * SECOND + 20 * MILLISECOND);
+            time.learn(asked, answered, 1_000 * SECOND);
+            let middle = 1_000 * SECOND + 510 * MILLISECOND;
+            let expected = if ahead == 0 { answered.wall } else { middle };
+            assert_eq!(time.correct(answered), expected);
+            let bounds = (1_000 * SECOND, 1_001 * SECOND + 20 * MILLISECOND);
+            assert_eq!(time.at(answered.elapsed), Some(bounds));
+            let drift = SECOND / DRIFT;
+            assert_eq!(
+                time.at(answered.elapsed - SECOND),
+                Some((bounds.0 - SECOND - drift, bounds.1 - SECOND + drift))
+            );
+        }
     }
 
     #[test]
     fn many_answers_bound_more_closely_than_one() {
         let time = StoreTime::default();
         let truth = |elapsed: i64| 5_000 * SECOND + 300 * MILLISECOND + elapsed;
+        let right = |elapsed: i64| reading(truth(elapsed), elapsed);
         for asked in (0..50).map(|question| question * 170 * MILLISECOND) {
             let answered = asked + 8 * MILLISECOND;
             let date = truth(asked + 4 * MILLISECOND) / SECOND * SECOND;
-            time.learn(asked, answered, date);
-            assert_eq!(time.correct(truth(answered), answered), truth(answered), "a right clock is never corrected");
+            time.learn(right(asked), right(answered), date);
+            assert_eq!(time.correct(right(answered)), truth(answered), "a right clock is never corrected");
         }
         let now = 50 * 170 * MILLISECOND;
-        let off = (time.correct(0, now) - truth(now)).abs();
+        let off = (time.correct(reading(0, now)) - truth(now)).abs();
         assert!(off < 100 * MILLISECOND, "{off} ns");
     }
 
     #[test]
-    fn a_sleep_is_noticed_by_the_next_answer() {
-        let time = StoreTime::default();
-        time.learn(0, 0, 100 * SECOND);
-        // The machine slept for an hour: elapsed time stood still.
-        time.learn(SECOND, SECOND, 3_701 * SECOND);
-        assert_eq!(time.correct(0, SECOND), 3_701 * SECOND + SECOND / 2);
-        assert_eq!(time.earliest(0), Some(3_700 * SECOND - SECOND / DRIFT));
+    fn a_process_that_slept_knows_what_time_it_is() {
+        for ahead in [0, -7_200 * SECOND] {
+            let time = StoreTime::default();
+            learn(&time, reading(100 * SECOND + ahead, 0), 100 * SECOND);
+            // For an hour elapsed time stood still.
+            let now = reading(3_701 * SECOND + ahead, SECOND);
+            let before = time.correct(now);
+            assert!((before - 3_701 * SECOND).abs() <= SECOND / 2, "{before}");
+            learn(&time, now, 3_701 * SECOND);
+            assert_eq!(time.at(SECOND), Some((3_701 * SECOND, 3_702 * SECOND)));
+        }
     }
 }

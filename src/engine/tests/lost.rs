@@ -1,6 +1,7 @@
 //! Segments that were acknowledged and vanish are noticed, and given up only when the operator says so.
 
 use super::oracle::*;
+use crate::database::Edit;
 use crate::engine::{Database, Duties, Engine, Losses};
 use crate::ledger::Manifest;
 use crate::model::Code;
@@ -107,4 +108,38 @@ async fn a_store_of_format_3_is_written_as_it_is_and_then_moved_on() {
     engine.maintain(Duties::ALL).await.unwrap();
     assert_eq!(read(&engine, &database, "t").await.unwrap().len(), 3);
     assert!(engine.check().await.unwrap().is_clean());
+}
+
+/// A flush that died after it had agreed on the segments, one of which vanished.
+#[tokio::test]
+async fn a_frozen_segment_that_is_lost_is_an_error_until_it_is_given_up() {
+    let store = empty_store().await;
+    let engine = process(&store, 2).await;
+    let database = public(&engine).await;
+    for number in 0..3 {
+        write(&engine, &database, &format!("t,host=h{number} v={number} {number}")).await.unwrap();
+    }
+    let open = &database.open;
+    open.commit(&store, engine.limits(), &Edit::Seal).await.unwrap();
+    let sealed = engine.look(open, &store).await.unwrap();
+    engine.freeze(open, &store, &sealed, Losses::Refused).await.unwrap().unwrap();
+    let name = segments(&store, &database).await[2];
+    store.delete(&name.path(open.root())).await.unwrap();
+
+    let other = process(&store, 4).await;
+    let database = public(&other).await;
+    for error in [
+        read(&other, &database, "t").await.unwrap_err(),
+        other.maintain(FLUSH).await.unwrap_err(),
+        other.maintain(FLUSH).await.unwrap_err(),
+    ] {
+        assert_eq!(error.code, Code::Corrupt, "{error}");
+        assert!(error.message.contains(&name.file_name()), "{error}");
+    }
+    assert!(other.check().await.unwrap().to_string().contains(&name.file_name()));
+    let report = other.maintain_with(FLUSH, Losses::Accepted).await.unwrap();
+    assert_eq!((report.segments, report.rows), (2, 2));
+    assert_eq!(read(&other, &database, "t").await.unwrap().len(), 2);
+    let report = other.check().await.unwrap();
+    assert!(report.is_clean(), "{report}");
 }
