@@ -200,7 +200,7 @@ pub fn begin_log(settings: &Settings) -> Result<()> {
 }
 
 async fn open(settings: &Settings) -> Result<Engine> {
-    let store = Store::open(&settings.store).await?;
+    let store = Store::open_or_make(&settings.store).await?;
     Engine::open(store, Arc::new(SystemClock), settings.engine_options()).await
 }
 

@@ -146,7 +146,7 @@ async fn put(
         let order = OrderKey { epoch: manifest.state.epoch, clock, writer: engine.inner.writer };
         let name = SegmentName { order, tables };
         let size = bytes.len() as u64;
-        match store.create(&name.path(open.root()), bytes).await {
+        match store.create_beside(&name.path(open.root()), bytes).await {
             CreateOutcome::Created => {}
             CreateOutcome::Taken(_) => {
                 // Another process drew the same identity and clock reading.
@@ -154,7 +154,7 @@ async fn put(
                 continue;
             }
             // Proven not to be stored, and no earlier copy landed.
-            CreateOutcome::Unknown(error) if attempt == 0 && error.code == Code::StoreUnavailable => return Err(error),
+            CreateOutcome::Unknown(error) if attempt == 0 && error.code != Code::OutcomeUnknown => return Err(error),
             CreateOutcome::Unknown(error) => return Err(outcome_unknown(&error)),
         }
         engine.inner.totals.segments_written.fetch_add(1, Ordering::Relaxed);

@@ -123,10 +123,16 @@ impl<S: State> Ledger<S> {
     async fn append(&self, store: &Store, next: &Arc<Manifest<S>>, base: Option<Moment>) -> Result<bool> {
         let began = Moment::now(&self.clock);
         let bytes = next.encode()?;
-        match store.create(&paths::manifest(self.root(), next.version), bytes.clone()).await {
+        let path = paths::manifest(self.root(), next.version);
+        // Only the first manifest may stand where nothing does.
+        let created = match next.parent {
+            None => store.create(&path, bytes.clone()).await,
+            Some(_) => store.create_beside(&path, bytes.clone()).await,
+        };
+        match created {
             CreateOutcome::Created => {}
             CreateOutcome::Taken(_) => return Ok(false),
-            CreateOutcome::Unknown(error) if error.code == Code::StoreUnavailable => return Err(error),
+            CreateOutcome::Unknown(error) if error.code != Code::OutcomeUnknown => return Err(error),
             CreateOutcome::Unknown(error) => {
                 return Err(Error::new(
                     Code::OutcomeUnknown,

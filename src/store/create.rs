@@ -37,6 +37,20 @@ impl Store {
     /// with random pauses, until the deadline. Two callers that create the same path with the same
     /// bytes are both told "created": bytes of which only one may win must differ.
     pub async fn create(&self, path: &str, bytes: Bytes) -> CreateOutcome {
+        let outcome = self.create_as(PutMode::Create, path, bytes).await;
+        self.refusals.note(&outcome);
+        outcome
+    }
+
+    /// Creates an object beside others that the caller has seen. On a folder whose directory has gone, they
+    /// have gone with it: then it is refused, where [`Store::create`] would make the directory anew.
+    pub async fn create_beside(&self, path: &str, bytes: Bytes) -> CreateOutcome {
+        let outcome = self.create_as(PutMode::CreateBeside, path, bytes).await;
+        self.refusals.note(&outcome);
+        outcome
+    }
+
+    async fn create_as(&self, mode: PutMode, path: &str, bytes: Bytes) -> CreateOutcome {
         if let Err(error) = check_path(path) {
             return CreateOutcome::Unknown(error);
         }
@@ -44,7 +58,7 @@ impl Store {
         // Whether any attempt so far can have stored the bytes, or can do so later.
         let mut in_doubt = false;
         loop {
-            let sent = attempts.run(self.send_put(path, bytes.clone(), PutMode::Create)).await;
+            let sent = attempts.run(self.send_put(path, bytes.clone(), mode)).await;
             let failure = match sent {
                 Ok(()) => return CreateOutcome::Created,
                 Err(failure) => failure,
@@ -65,10 +79,12 @@ impl Store {
                 Failure::Unsent(_) => {}
                 Failure::Transient(_) | Failure::Conflict(_) | Failure::Short => in_doubt = true,
                 Failure::Lost(_) => return self.unknown(path, Code::OutcomeUnknown, &failure),
-                Failure::Refused(_) | Failure::Absent => return self.unknown(path, code(in_doubt), &failure),
+                Failure::Refused(_) | Failure::Full(_) | Failure::Absent => {
+                    return self.unknown(path, code(in_doubt, &failure), &failure);
+                }
             }
             if !attempts.pause().await {
-                return self.unknown(path, code(in_doubt), &failure);
+                return self.unknown(path, code(in_doubt, &failure), &failure);
             }
         }
     }
@@ -91,6 +107,6 @@ impl Store {
     }
 }
 
-fn code(in_doubt: bool) -> Code {
-    if in_doubt { Code::OutcomeUnknown } else { Code::StoreUnavailable }
+fn code(in_doubt: bool, failure: &Failure) -> Code {
+    if in_doubt { Code::OutcomeUnknown } else { failure.code() }
 }
