@@ -84,7 +84,7 @@ impl Engine {
     /// Does the duties for every database of the store until nothing is left to do.
     pub async fn maintain(&self, duties: Duties) -> Result<Report> {
         let mut report = Report::default();
-        let catalog = self.newest_catalog().await?;
+        let catalog = self.existing_catalog().await?;
         for open in self.all_databases(&catalog) {
             self.maintain_open(&open, duties, Effort { thorough: true, until: None }, &mut report).await?;
             report.databases += 1;

@@ -3,5 +3,6 @@
 mod crashes;
 mod histories;
 mod oracle;
+mod places;
 mod verbs;
 mod year;
