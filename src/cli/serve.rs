@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
 use crate::config::Settings;
-use crate::engine::{Engine, run_background};
+use crate::engine::{Engine, run_background, watch_refusals};
 use crate::http::{self, App, HttpOptions};
 use crate::model::clock::SystemClock;
 use crate::model::{Code, Error, Mode, Result};
@@ -28,6 +28,7 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode> {
     let queries = Queries::new(engine.clone())?;
     let options = HttpOptions { host: address.to_string(), ..settings.http.clone() };
     let app = App::new(engine.clone(), queries, options);
+    let watch = tokio::spawn(watch_refusals(engine.clone()));
     let background = settings.maintenance.then(|| tokio::spawn(run_background(engine.clone())));
     if engine.has_made_store() {
         tracing::info!(store = url, "new store made");
@@ -36,6 +37,7 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode> {
     tracing::info!(%address, store = url, version = env!("CARGO_PKG_VERSION"), "serving");
     print(&format!("siltdb {} listens on http://{address}\n", env!("CARGO_PKG_VERSION")))?;
     http::serve(listener, app, stop, settings.stop_time).await;
+    watch.abort();
     if let Some(background) = background {
         background.abort();
     }
@@ -60,11 +62,11 @@ async fn open(settings: &Settings) -> Result<Engine> {
             format!("the store may not be written (with --mode read-only it is served as it is): {error}"),
         )),
         // Of a full one, or one that is out of reach for a moment, there may be something to read.
-        Err(error) => {
-            tracing::warn!(%error, "the store takes no writes at the moment");
+        Err(error) if error.code != Code::StoreFull => {
+            tracing::warn!(%error, "whether the store takes writes could not be seen");
             Ok(engine)
         }
-        Ok(()) => Ok(engine),
+        _ => Ok(engine),
     }
 }
 

@@ -50,7 +50,7 @@ use crate::table::Footers;
 use crate::wal::SegmentCache;
 
 pub use access::User;
-pub use background::run_background;
+pub use background::{run_background, watch_refusals};
 pub use check::CheckReport;
 pub use databases::Database;
 pub use leaves::Leaves;
@@ -119,6 +119,7 @@ pub struct Totals {
     pub flushes: AtomicU64,
     pub merges: AtomicU64,
     pub snapshot_restarts: AtomicU64,
+    pub housekeeping_failures: AtomicU64,
 }
 
 /// The handle on a store. Cheap to clone; all clones share caches and writers.

@@ -204,9 +204,12 @@ impl Engine {
                 continue;
             }
             open.learn_tail(&listing);
-            let Some(segments) = visible(&listing) else {
-                self.freeze(open, &store, &listing).await?;
-                continue;
+            let segments = match visible(&listing) {
+                Some(segments) => segments,
+                None => match self.freeze_or_see(open, &store, &listing).await? {
+                    Some(segments) => segments,
+                    None => continue,
+                },
             };
             let wanted = wanted_tables(&listing.manifest.state, tables);
             let fetch = self.fetch(open, &store, segments, &wanted);
@@ -226,16 +229,59 @@ impl Engine {
         store: &Store,
         sealed: &Listing<DatabaseState>,
     ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
-        let (floor, epoch) = (sealed.manifest.state.floor, sealed.manifest.state.epoch);
-        // A LIST that showed the seal itself may have passed by the segments before it landed.
-        let again = match sealed.is_later {
-            true => None,
-            false => Some(open.ledger.list_segments(store, floor).await?),
+        let listed = self.list_after_seal(open, store, sealed).await?;
+        self.freeze_listed(open, store, &sealed.manifest.state, &listed).await
+    }
+
+    /// Q3 of a query: freezes, so that there is something to begin anew with (`None`). Where the store takes no
+    /// writes, what a query sees without: every segment that was listed after the seal, for whatever was
+    /// acknowledged in the sealed range is among them, and belongs to the list that will be frozen. What was
+    /// never acknowledged may be among them and not in that list.
+    async fn freeze_or_see(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        sealed: &Listing<DatabaseState>,
+    ) -> Result<Option<Vec<SegmentName>>> {
+        let listed = self.list_after_seal(open, store, sealed).await?;
+        let state = &sealed.manifest.state;
+        match self.freeze_listed(open, store, state, &listed).await {
+            Err(error) if error.code.is_refusal() => {
+                tracing::debug!(database = %open.id, %error, "a query answers from a sealed log that cannot be frozen");
+                Ok(Some(listed.into_iter().filter(|name| name.order.epoch <= state.epoch).collect()))
+            }
+            frozen => frozen.map(|_| None),
+        }
+    }
+
+    /// The segments from the floor on, by a LIST that began when the seal was known: one that showed the seal
+    /// itself may have passed by segments before they landed.
+    async fn list_after_seal(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        sealed: &Listing<DatabaseState>,
+    ) -> Result<Vec<SegmentName>> {
+        let floor = sealed.manifest.state.floor;
+        let names = |listed: &[(SegmentName, u64)]| -> Vec<SegmentName> {
+            listed.iter().map(|(name, _)| *name).filter(|name| name.order.epoch >= floor).collect()
         };
-        let listed = again.as_ref().unwrap_or(&sealed.segments);
-        let segments = listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch));
-        let edit = Edit::Freeze { floor, epoch, segments: segments.collect() };
-        match open.commit(store, self.limits(), &edit).await? {
+        if sealed.is_later {
+            return Ok(names(&sealed.segments));
+        }
+        Ok(names(&open.ledger.list_segments(store, floor).await?))
+    }
+
+    async fn freeze_listed(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        state: &DatabaseState,
+        listed: &[SegmentName],
+    ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
+        let (floor, epoch) = (state.floor, state.epoch);
+        let segments = listed.iter().copied().filter(|name| name.order.epoch < epoch).collect();
+        match open.commit(store, self.limits(), &Edit::Freeze { floor, epoch, segments }).await? {
             Committed::Done(frozen) => Ok(Some(frozen)),
             _ => Ok(None),
         }

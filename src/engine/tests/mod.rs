@@ -4,5 +4,6 @@ mod crashes;
 mod histories;
 mod oracle;
 mod places;
+mod refusals;
 mod verbs;
 mod year;
