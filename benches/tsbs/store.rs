@@ -101,7 +101,7 @@ pub struct FlushCost {
 pub async fn build(many: Many, count: usize, folder: &Path) -> Result<FlushCost> {
     let url = folder.to_str().ok_or("the temporary folder's name is not UTF-8")?;
     let begun = Instant::now();
-    let engine = Engine::open(Store::open(url).await?, Arc::new(SystemClock), EngineOptions::default()).await?;
+    let engine = Engine::open(Store::open_or_make(url).await?, Arc::new(SystemClock), EngineOptions::default()).await?;
     let root = engine.authenticate("root", "").await?;
     let tenant = engine.tenant(&root, "cnosdb").await?;
     let database = engine.database(tenant, "public").await?;

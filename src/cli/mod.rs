@@ -206,9 +206,10 @@ pub fn begin_log(settings: &Settings) -> Result<()> {
     begun.map_err(|error| Error::internal(format!("the log could not be started: {error}")))
 }
 
+/// Opens a store that is there.
 async fn open(settings: &Settings) -> Result<Engine> {
     let store = Store::open(&settings.store).await?;
-    Engine::open(store, Arc::new(SystemClock), settings.engine_options()).await
+    Engine::open_existing(store, Arc::new(SystemClock), settings.engine_options()).await
 }
 
 /// The command makes no sense.

@@ -213,13 +213,17 @@ fn is_this_machine(url: &Url) -> bool {
 struct Pong {
     version: String,
     status: String,
+    reason: Option<String>,
 }
 
 /// The version that the answer to a ping tells, if all is well.
 fn health(body: &[u8]) -> Result<String, Failure> {
     match serde_json::from_slice::<Pong>(body) {
         Ok(pong) if pong.status == "healthy" => Ok(pong.version),
-        Ok(pong) => Err(Failure::new(Kind::Busy, "", format!("the server is {}", pong.status))),
+        Ok(pong) => {
+            let reason = pong.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            Err(Failure::new(Kind::Busy, "", format!("the server is {}{reason}", pong.status)))
+        }
         Err(_) => Err(Failure::new(Kind::Hopeless, "", "what answers there is not SiltDB")),
     }
 }

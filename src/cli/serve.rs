@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{open, print};
+use super::print;
 use crate::config::Settings;
-use crate::engine::run_background;
+use crate::engine::{Engine, run_background, watch_refusals};
 use crate::http::{self, App, HttpOptions};
-use crate::model::{Code, Error, Result};
+use crate::model::clock::SystemClock;
+use crate::model::{Code, Error, Mode, Result};
 use crate::query::Queries;
+use crate::store::{Store, probe};
 
 /// Serves until a signal asks to stop.
 pub(super) async fn serve(settings: Settings) -> Result<ExitCode> {
@@ -21,19 +24,50 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode> {
         .map_err(|error| Error::internal(format!("the address listened on is not known: {error}")))?;
     let stop = stop_signal()?;
     let engine = open(&settings).await?;
+    let url = engine.store().url();
     let queries = Queries::new(engine.clone())?;
     let options = HttpOptions { host: address.to_string(), ..settings.http.clone() };
     let app = App::new(engine.clone(), queries, options);
+    let watch = tokio::spawn(watch_refusals(engine.clone()));
     let background = settings.maintenance.then(|| tokio::spawn(run_background(engine.clone())));
-    tracing::info!(%address, store = engine.store().url(), version = env!("CARGO_PKG_VERSION"), "serving");
+    if engine.has_made_store() {
+        tracing::info!(store = url, "new store made");
+        print(&format!("new store made at {url}\n"))?;
+    }
+    tracing::info!(%address, store = url, version = env!("CARGO_PKG_VERSION"), "serving");
     print(&format!("siltdb {} listens on http://{address}\n", env!("CARGO_PKG_VERSION")))?;
     http::serve(listener, app, stop, settings.stop_time).await;
+    watch.abort();
     if let Some(background) = background {
         background.abort();
     }
     engine.shutdown().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the store, or makes a new one in an empty place.
+///
+/// # Errors
+/// Also for a store that is there and may not be written, where clients are to write.
+async fn open(settings: &Settings) -> Result<Engine> {
+    let store = Store::open_or_make(&settings.store).await?;
+    let engine = Engine::open(store, Arc::new(SystemClock), settings.engine_options()).await?;
+    if settings.http.mode == Mode::ReadOnly || engine.has_made_store() {
+        return Ok(engine);
+    }
+    match probe::try_write(engine.store()).await {
+        Err(error) if error.code == Code::StoreRefused => Err(Error::new(
+            error.code,
+            format!("the store may not be written (with --mode read-only it is served as it is): {error}"),
+        )),
+        // Of a full one, or one that is out of reach for a moment, there may be something to read.
+        Err(error) if error.code != Code::StoreFull => {
+            tracing::warn!(%error, "whether the store takes writes could not be seen");
+            Ok(engine)
+        }
+        _ => Ok(engine),
+    }
 }
 
 /// Listens, unless that would let the whole network in without a password.

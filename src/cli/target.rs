@@ -171,6 +171,8 @@ impl From<Error> for Failure {
             Code::PointExpired | Code::NotUtf8 | Code::LimitReached => Kind::Refused,
             Code::AccessDenied => Kind::Unauthorized,
             Code::TooManyWrites | Code::TooManyQueries | Code::StoreUnavailable | Code::Unavailable => Kind::Busy,
+            // Somebody may make room.
+            Code::StoreFull => Kind::Busy,
             Code::OutcomeUnknown | Code::Internal => Kind::Unknown,
             _ => Kind::Hopeless,
         };

@@ -1,11 +1,16 @@
 //! Housekeeping of a running server. No write and no query waits for it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Duties, Effort, Engine, Report, databases::OpenDatabase, order::ENDED_AHEAD};
 use crate::database::{DatabaseState, expired_files, merge_jobs, pack_jobs, unpack_jobs};
 use crate::ledger::Manifest;
+use crate::model::{Code, DatabaseId, Error};
 
 /// How often tails known to this process are compared with the triggers; asks the store nothing.
 const TICK: Duration = Duration::from_secs(1);
@@ -13,9 +18,13 @@ const TICK: Duration = Duration::from_secs(1);
 /// and one LIST a database, is all that an idle server asks of the store.
 const ROUND: Duration = Duration::from_secs(300);
 
+/// The longest pause of a database whose housekeeping keeps failing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Flushes by the triggers, merges, retains and collects, until the future is dropped.
 pub async fn run_background(engine: Engine) {
     let mut last_round = Instant::now();
+    let mut failing = HashMap::new();
     loop {
         tokio::time::sleep(TICK).await;
         // So that a clock that is set ahead and back again does not go unseen.
@@ -23,14 +32,58 @@ pub async fn run_background(engine: Engine) {
         let now = engine.now();
         for open in engine.open_databases() {
             if is_due(&engine, &open, now) {
-                tend(&engine, &open, Duties { flush: true, merge: true, ..Duties::NONE }).await;
+                let duties = Duties { flush: true, merge: true, ..Duties::NONE };
+                tend(&engine, &open, duties, &mut failing).await;
             }
         }
         if last_round.elapsed() >= ROUND {
             last_round = Instant::now();
-            round(&engine).await;
+            round(&engine, &mut failing).await;
         }
     }
+}
+
+/// Says in the log, once each time, that the store takes no writes any more, and that it does again. Until the
+/// future is dropped; asks the store nothing.
+pub async fn watch_refusals(engine: Engine) {
+    let mut known: Option<Code> = None;
+    loop {
+        tokio::time::sleep(TICK).await;
+        let refusal = engine.store().refusal();
+        let code = refusal.as_ref().map(|error| error.code);
+        if code == known {
+            continue;
+        }
+        known = code;
+        match refusal {
+            Some(error) => tracing::warn!(
+                store = engine.store().url(), %error,
+                "the store takes no writes: they are refused, and nothing is settled; queries go on"
+            ),
+            None => tracing::info!(store = engine.store().url(), "the store takes writes again"),
+        }
+    }
+}
+
+/// Databases whose housekeeping failed last, until it succeeds.
+type Failing = HashMap<DatabaseId, Trouble>;
+
+/// How housekeeping of one database fails.
+#[derive(Debug)]
+struct Trouble {
+    code: Code,
+    pause: Duration,
+    /// Not tried again before.
+    until: Instant,
+}
+
+/// Notes a failure, and whether it is news: of another kind than the one before.
+fn note_failure(failing: &mut Failing, database: DatabaseId, error: &Error) -> bool {
+    let before = failing.get(&database);
+    let pause = before.map_or(TICK, |trouble| (trouble.pause * 2).min(LONGEST_PAUSE));
+    let is_news = before.is_none_or(|trouble| trouble.code != error.code);
+    failing.insert(database, Trouble { code: error.code, pause, until: Instant::now() + pause });
+    is_news
 }
 
 fn is_due(engine: &Engine, open: &OpenDatabase, now: i64) -> bool {
@@ -44,7 +97,7 @@ fn is_due(engine: &Engine, open: &OpenDatabase, now: i64) -> bool {
             && open.ledger.cached().is_some_and(|manifest| engine.ahead(open, manifest.state.epoch) > ENDED_AHEAD))
 }
 
-async fn round(engine: &Engine) {
+async fn round(engine: &Engine, failing: &mut Failing) {
     let catalog = match engine.newest_catalog().await {
         Ok(catalog) => catalog,
         Err(error) => {
@@ -60,7 +113,7 @@ async fn round(engine: &Engine) {
             Ok(listing) => {
                 let duties = needed(engine, &open, &listing.manifest);
                 if duties != Duties::NONE {
-                    tend(engine, &open, duties).await;
+                    tend(engine, &open, duties, failing).await;
                 }
             }
             Err(error) => tracing::warn!(database = %open.id, %error, "a database could not be looked at"),
@@ -84,14 +137,30 @@ pub(super) fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<D
     }
 }
 
-/// Does duties of one database; failures are logged, and tried again at the next occasion.
-async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties) {
+/// Does duties of one database. What fails is tried again after a pause that grows, and logged once for each
+/// kind of failure; that the store takes no writes is said by [`watch_refusals`].
+async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties, failing: &mut Failing) {
+    if failing.get(&open.id).is_some_and(|trouble| Instant::now() < trouble.until) {
+        return;
+    }
     let mut report = Report::default();
-    match engine.maintain_open(open, duties, Effort::default(), &mut report).await {
+    let done = engine.maintain_open(open, duties, Effort::default(), &mut report).await;
+    let recovered = done.is_ok() && failing.remove(&open.id).is_some_and(|trouble| !trouble.code.is_refusal());
+    if recovered {
+        tracing::info!(database = %open.id, "housekeeping goes on again");
+    }
+    match done {
         Ok(()) if report != Report::default() => {
             tracing::debug!(tenant = %open.tenant, database = %open.id, %report, "housekeeping");
         }
         Ok(()) => {}
-        Err(error) => tracing::warn!(database = %open.id, %error, "housekeeping failed"),
+        Err(error) => {
+            engine.totals().housekeeping_failures.fetch_add(1, Ordering::Relaxed);
+            if note_failure(failing, open.id, &error) && !error.code.is_refusal() {
+                tracing::warn!(database = %open.id, %error, "housekeeping failed; it is tried again");
+            } else {
+                tracing::debug!(database = %open.id, %error, "housekeeping failed again");
+            }
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Engine {
     /// be read; what is wrong with its contents is in the report.
     pub async fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
-        let catalog = self.newest_catalog().await?;
+        let catalog = self.existing_catalog().await?;
         for open in self.all_databases(&catalog) {
             report.databases += 1;
             match open.ledger.load(&self.inner.store).await {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::begin::Missing;
 use super::{Effort, Engine, run::Run, writer};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, Refusal, apply};
@@ -193,23 +194,8 @@ impl OpenDatabase {
 }
 
 impl Engine {
-    /// Creates tenant, database and user of an empty store.
-    pub(super) async fn begin_catalog(&self) -> Result<()> {
-        let store = &self.inner.store;
-        if self.inner.catalog.try_load(store).await?.is_some() {
-            return Ok(());
-        }
-        let tenant = TenantId(1);
-        let public = self.begin_database(tenant, DatabaseOptions::default()).await?;
-        if !self.inner.catalog.begin(store, "begin", CatalogState::first(public)).await? {
-            // Another process came first; its catalog counts.
-            self.inner.catalog.load(store).await?;
-        }
-        Ok(())
-    }
-
     /// Writes the first manifest of a new database and returns its id.
-    async fn begin_database(&self, tenant: TenantId, options: DatabaseOptions) -> Result<DatabaseId> {
+    pub(super) async fn begin_database(&self, tenant: TenantId, options: DatabaseOptions) -> Result<DatabaseId> {
         for _ in 0..8 {
             // 53 bits: readable by every JSON parser; a collision is found by the create.
             let id = DatabaseId(self.inner.clock.random() >> 11);
@@ -224,13 +210,19 @@ impl Engine {
 
     /// The catalog as of half a minute ago or younger.
     pub(super) async fn catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
-        self.begin().await?;
+        self.begin(self.inner.missing).await?;
         self.inner.catalog.fresh(&self.inner.store, CATALOG_AGE).await
     }
 
     /// The catalog as it is now.
     pub(super) async fn newest_catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
-        self.begin().await?;
+        self.begin(self.inner.missing).await?;
+        self.inner.catalog.fresh(&self.inner.store, Duration::ZERO).await
+    }
+
+    /// The same for those who care for a store that is there, and never make one.
+    pub(super) async fn existing_catalog(&self) -> Result<Arc<Manifest<CatalogState>>> {
+        self.begin(Missing::Fail).await?;
         self.inner.catalog.fresh(&self.inner.store, Duration::ZERO).await
     }
 

@@ -91,7 +91,7 @@ impl Engine {
     /// The same; if `losses` says so, segments that are gone are given up.
     pub async fn maintain_with(&self, duties: Duties, losses: Losses) -> Result<Report> {
         let mut report = Report::default();
-        let catalog = self.newest_catalog().await?;
+        let catalog = self.existing_catalog().await?;
         for open in self.all_databases(&catalog) {
             self.maintain_open(&open, duties, Effort { thorough: true, until: None, losses }, &mut report).await?;
             report.databases += 1;

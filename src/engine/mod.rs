@@ -15,6 +15,7 @@
 
 mod access;
 mod background;
+mod begin;
 mod check;
 mod collect;
 mod databases;
@@ -51,7 +52,7 @@ use crate::table::Footers;
 use crate::wal::SegmentCache;
 
 pub use access::User;
-pub use background::run_background;
+pub use background::{run_background, watch_refusals};
 pub use check::CheckReport;
 pub use databases::Database;
 pub use leaves::Leaves;
@@ -59,6 +60,7 @@ pub use maintain::{Duties, Effort, Report};
 pub use snapshot::{Arrangement, Losses, Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
 
+use begin::Missing;
 use databases::OpenDatabase;
 use order::ClockSteps;
 
@@ -120,6 +122,7 @@ pub struct Totals {
     pub flushes: AtomicU64,
     pub merges: AtomicU64,
     pub snapshot_restarts: AtomicU64,
+    pub housekeeping_failures: AtomicU64,
 }
 
 /// The handle on a store. Cheap to clone; all clones share caches and writers.
@@ -144,20 +147,40 @@ struct Inner {
     leaves: Leaves,
     totals: Totals,
     stopping: AtomicBool,
+    /// What becomes of a place without a store.
+    missing: Missing,
     begun: OnceCell<()>,
+    made: AtomicBool,
 }
 
 impl Engine {
     /// Opens a store: proves that its conditional create can be relied on, and creates the first
-    /// tenant, database and user in an empty one.
+    /// tenant, database and user in an empty place.
+    ///
+    /// Errors: [`Code::NoStore`](crate::model::Code::NoStore) for a place that holds other things,
+    /// [`Code::Corrupt`](crate::model::Code::Corrupt) for a store without its catalog, those of the store.
     pub async fn open(store: Store, clock: SharedClock, options: EngineOptions) -> Result<Engine> {
         let engine = Engine::lazy(store, clock, options);
-        engine.begin().await?;
+        engine.begin(Missing::Make).await?;
         Ok(engine)
     }
 
-    /// The same, but the store is asked nothing before the first request needs it.
+    /// Opens a store that is there; makes none. One in memory, which is always new, is made.
+    ///
+    /// Errors: as [`Engine::open`], and [`Code::NoStore`](crate::model::Code::NoStore) for an empty place.
+    pub async fn open_existing(store: Store, clock: SharedClock, options: EngineOptions) -> Result<Engine> {
+        let engine = Engine::new(store, clock, options, Missing::Fail);
+        engine.begin(Missing::Fail).await?;
+        Ok(engine)
+    }
+
+    /// As [`Engine::open`], but the store is asked nothing before the first request needs it. Housekeeping
+    /// makes no store: that is for requests.
     pub fn lazy(store: Store, clock: SharedClock, options: EngineOptions) -> Engine {
+        Engine::new(store, clock, options, Missing::Make)
+    }
+
+    fn new(store: Store, clock: SharedClock, options: EngineOptions, missing: Missing) -> Engine {
         let engine = Engine {
             inner: Arc::new(Inner {
                 steps: ClockSteps::default(),
@@ -170,7 +193,9 @@ impl Engine {
                 leaves: Leaves::default(),
                 totals: Totals::default(),
                 stopping: AtomicBool::new(false),
+                missing,
                 begun: OnceCell::new(),
+                made: AtomicBool::new(false),
                 store,
                 clock,
                 options,
@@ -179,23 +204,6 @@ impl Engine {
         // The start counts as the first step.
         engine.clock_steps();
         engine
-    }
-
-    /// Makes sure, once, that the store can be relied on and has a catalog.
-    async fn begin(&self) -> Result<()> {
-        let begin = || async {
-            // Asked at the same time: to look for a catalog does no harm, whatever the store is like.
-            let (store, catalog) = (&self.inner.store, &self.inner.catalog);
-            let (proven, found) = tokio::join!(store::probe::is_proven(store), catalog.open(store));
-            if !proven? {
-                store::probe::probe_once(store).await?;
-            }
-            if found?.is_none() {
-                self.begin_catalog().await?;
-            }
-            Ok(())
-        };
-        self.inner.begun.get_or_try_init(begin).await.copied()
     }
 
     pub fn store(&self) -> &Store {

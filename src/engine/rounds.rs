@@ -2,8 +2,9 @@
 //! whatever is due anywhere, as far as the time goes.
 
 use super::background::needed;
+use super::begin::Missing;
 use super::{Duties, Effort, Engine, Report};
-use crate::model::{DatabaseId, Result, TenantId};
+use crate::model::{Code, DatabaseId, Result, TenantId};
 
 impl Engine {
     /// Some duties of one database. Nothing is done when no catalog names it (any more).
@@ -18,6 +19,7 @@ impl Engine {
         let names = |catalog: &crate::catalog::CatalogState| {
             catalog.tenant(tenant).is_some_and(|tenant| tenant.databases.values().any(|id| *id == database))
         };
+        self.begin(Missing::Fail).await?;
         if !names(&self.catalog().await?.state) && !names(&self.newest_catalog().await?.state) {
             return Ok(report);
         }
@@ -34,7 +36,14 @@ impl Engine {
     /// The first failure, after everything else has been tried.
     pub async fn tend_due(&self, effort: Effort) -> Result<Report> {
         let mut report = Report::default();
-        let catalog = self.newest_catalog().await?;
+        let catalog = match self.existing_catalog().await {
+            // The first request makes it; till then nothing is due.
+            Err(error) if error.code == Code::NoStore => {
+                tracing::info!(%error, "there is nothing to care for yet");
+                return Ok(report);
+            }
+            other => other?,
+        };
         let mut first = None;
         for open in self.all_databases(&catalog) {
             if !effort.allows(0) {

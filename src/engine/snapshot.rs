@@ -253,9 +253,12 @@ impl Engine {
                 suspected = Some(missing);
                 continue;
             }
-            let Some(segments) = visible(&listing) else {
-                self.freeze(open, &store, &listing, Losses::Refused).await?;
-                continue;
+            let segments = match visible(&listing) {
+                Some(segments) => segments,
+                None => match self.freeze_or_see(open, &store, &listing).await? {
+                    Some(segments) => segments,
+                    None => continue,
+                },
             };
             let wanted = wanted_tables(&listing.manifest.state, tables);
             let fetch = self.fetch(open, &store, segments, &wanted);
@@ -276,28 +279,72 @@ impl Engine {
         sealed: &Listing<DatabaseState>,
         losses: Losses,
     ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
-        let (floor, epoch) = (sealed.manifest.state.floor, sealed.manifest.state.epoch);
-        // A LIST that showed the seal itself may have passed by the segments before it landed.
-        let listed = match sealed.is_later {
-            true => Cow::Borrowed(&sealed.segments),
-            false => Cow::Owned(open.ledger.list_segments(store, floor).await?),
+        let listed = self.list_after_seal(open, store, sealed).await?;
+        self.freeze_listed(open, store, &sealed.manifest, &listed, losses).await
+    }
+
+    /// Q3 of a query: freezes, so that there is something to begin anew with (`None`). Where the store takes no
+    /// writes, what a query sees without: every segment that was listed after the seal, for whatever was
+    /// acknowledged in the sealed range is among them, and belongs to the list that will be frozen. What was
+    /// never acknowledged may be among them and not in that list.
+    async fn freeze_or_see(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        sealed: &Listing<DatabaseState>,
+    ) -> Result<Option<Vec<SegmentName>>> {
+        let listed = self.list_after_seal(open, store, sealed).await?;
+        match self.freeze_listed(open, store, &sealed.manifest, &listed, Losses::Refused).await {
+            Err(error) if error.code.is_refusal() => {
+                tracing::debug!(database = %open.id, %error, "a query answers from a sealed log that cannot be frozen");
+                let epoch = sealed.manifest.state.epoch;
+                Ok(Some(listed.into_iter().filter(|name| name.order.epoch <= epoch).collect()))
+            }
+            frozen => frozen.map(|_| None),
+        }
+    }
+
+    /// The segments from the floor on, by a LIST that began when the seal was known: one that showed the seal
+    /// itself may have passed by segments before they landed.
+    async fn list_after_seal(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        sealed: &Listing<DatabaseState>,
+    ) -> Result<Vec<SegmentName>> {
+        let floor = sealed.manifest.state.floor;
+        let names = |listed: &[(SegmentName, u64)]| -> Vec<SegmentName> {
+            listed.iter().map(|(name, _)| *name).filter(|name| name.order.epoch >= floor).collect()
         };
-        let in_range = listed.iter().map(|(name, _)| *name).filter(|name| (floor..epoch).contains(&name.order.epoch));
-        let segments: Vec<SegmentName> = in_range.collect();
+        if sealed.is_later {
+            return Ok(names(&sealed.segments));
+        }
+        Ok(names(&open.ledger.list_segments(store, floor).await?))
+    }
+
+    async fn freeze_listed(
+        &self,
+        open: &OpenDatabase,
+        store: &Store,
+        sealed: &Manifest<DatabaseState>,
+        listed: &[SegmentName],
+        losses: Losses,
+    ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
+        let (floor, epoch) = (sealed.state.floor, sealed.state.epoch);
+        let segments: Vec<SegmentName> = listed.iter().copied().filter(|name| name.order.epoch < epoch).collect();
         if losses == Losses::Refused
             && let Some(gap) = wal::first_gap(&segments)
         {
             // Gone, passed by, or settled and collected by others in the meantime.
             let now = self.look(open, store).await?;
-            let is_still_sealed = now.manifest.version == sealed.manifest.version;
+            let is_still_sealed = now.manifest.version == sealed.version;
             return if is_still_sealed && missing(&now) == Some(gap.to_string()) {
                 Err(lost(open, &gap.to_string()))
             } else {
                 Ok(None)
             };
         }
-        let edit = Edit::Freeze { floor, epoch, segments };
-        match open.commit(store, self.limits(), &edit).await? {
+        match open.commit(store, self.limits(), &Edit::Freeze { floor, epoch, segments }).await? {
             Committed::Done(frozen) => Ok(Some(frozen)),
             _ => Ok(None),
         }

@@ -151,7 +151,8 @@ async fn put(
         let size = bytes.len() as u64;
         let path = name.path(open.root());
         // What others had written before this began is seen by one LIST, however often the segment is sent.
-        let (created, seen) = tokio::join!(store.create(&path, bytes), look_at(engine, open, store, &name, look));
+        let (created, seen) =
+            tokio::join!(store.create_beside(&path, bytes), look_at(engine, open, store, &name, look));
         if !has_landed(open, &name, created, attempt)? {
             ordered = engine.order(open, manifest.state.epoch);
             continue;
@@ -199,7 +200,7 @@ fn has_landed(open: &OpenDatabase, name: &SegmentName, created: CreateOutcome, a
         CreateOutcome::Unknown(error) => {
             open.run.abandon(name);
             // Proven not to be stored, and no earlier copy landed.
-            let nothing_stored = attempt == 0 && error.code == Code::StoreUnavailable;
+            let nothing_stored = attempt == 0 && error.code != Code::OutcomeUnknown;
             Err(if nothing_stored { error } else { outcome_unknown(&error) })
         }
     }

@@ -56,9 +56,12 @@ fn readings(app: &App) -> Vec<Reading> {
         ("siltdb_flushes_total", "Flushes done", &totals.flushes),
         ("siltdb_merges_total", "Merges done", &totals.merges),
         ("siltdb_snapshot_restarts_total", "Snapshots begun again", &totals.snapshot_restarts),
+        ("siltdb_housekeeping_failures_total", "Rounds of housekeeping that failed", &totals.housekeeping_failures),
     ] {
         family(name, help, Kind::Counter, &[(&[], total.load(Ordering::Relaxed))]);
     }
+    let takes_writes = u64::from(engine.store().refusal().is_none());
+    family("siltdb_store_takes_writes", "Whether the last write was not refused", Kind::Gauge, &[(&[], takes_writes)]);
     let limits = engine.limits();
     let queries = limits.concurrent_queries.saturating_sub(app.inner.running_queries.available_permits());
     let writes = limits.concurrent_writes.saturating_sub(app.inner.writes.available_permits());

@@ -21,7 +21,9 @@ pub fn status(code: Code) -> StatusCode {
         Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::TooManyQueries | Code::TooManyWrites | Code::LimitReached => StatusCode::TOO_MANY_REQUESTS,
         Code::QueryTimeout | Code::OutcomeUnknown | Code::Corrupt | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::StoreUnavailable | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::StoreUnavailable | Code::StoreFull | Code::StoreRefused | Code::NoStore | Code::Unavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Code::Planning
         | Code::Arrow
         | Code::Semantic

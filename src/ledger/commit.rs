@@ -232,7 +232,13 @@ impl<S: State> Ledger<S> {
             Ok(bytes) => bytes,
             Err(error) => return Appended::Failed { error, again: false },
         };
-        match store.create_once(&paths::manifest(self.root(), next.version), bytes.clone()).await {
+        let path = paths::manifest(self.root(), next.version);
+        // Only the first manifest may stand where nothing does.
+        let created = match next.parent {
+            None => store.create_once(&path, bytes.clone()).await,
+            Some(_) => store.create_once_beside(&path, bytes.clone()).await,
+        };
+        match created {
             Attempt::Created => {}
             Attempt::Taken(_) => return Appended::Lost,
             Attempt::Failed { error, again } => return Appended::Failed { error, again },

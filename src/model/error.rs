@@ -61,6 +61,12 @@ pub enum Code {
     Corrupt,
     Internal,
     StoreUnavailable,
+    /// The store has no room. Nothing was stored; the same works when somebody has made room.
+    StoreFull,
+    /// The store does not let this process do it, and would not the next time. Nothing was stored.
+    StoreRefused,
+    /// There is no store where one was looked for.
+    NoStore,
     Unavailable,
 }
 
@@ -115,8 +121,16 @@ impl Code {
             | Code::Corrupt
             | Code::Internal
             | Code::StoreUnavailable
+            | Code::StoreFull
+            | Code::StoreRefused
+            | Code::NoStore
             | Code::Unavailable => "000000",
         }
+    }
+
+    /// Whether the store has said no, and will until a person changes something.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Code::StoreFull | Code::StoreRefused)
     }
 }
 

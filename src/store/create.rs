@@ -66,6 +66,20 @@ impl Store {
     /// is suspended between two attempts brings the object back. For these there is
     /// [`Store::create_once`].
     pub async fn create(&self, path: &str, bytes: Bytes) -> CreateOutcome {
+        let outcome = self.create_as(PutMode::Create, path, bytes).await;
+        self.refusals.note(&outcome);
+        outcome
+    }
+
+    /// Creates an object beside others that the caller has seen. On a folder whose directory has gone, they
+    /// have gone with it: then it is refused, where [`Store::create`] would make the directory anew.
+    pub async fn create_beside(&self, path: &str, bytes: Bytes) -> CreateOutcome {
+        let outcome = self.create_as(PutMode::CreateBeside, path, bytes).await;
+        self.refusals.note(&outcome);
+        outcome
+    }
+
+    async fn create_as(&self, mode: PutMode, path: &str, bytes: Bytes) -> CreateOutcome {
         if let Err(error) = check_path(path) {
             return CreateOutcome::Unknown(error);
         }
@@ -73,7 +87,7 @@ impl Store {
         // Whether any attempt so far can have stored the bytes, or can do so later.
         let mut was_in_doubt = false;
         loop {
-            let failure = match self.send_create(path, &bytes, &attempts).await {
+            let failure = match self.send_create(mode, path, &bytes, &attempts).await {
                 Sent::Created => return CreateOutcome::Created,
                 Sent::Taken(other) => return CreateOutcome::Taken(other),
                 Sent::Failed { why, in_doubt, again } => {
@@ -93,29 +107,47 @@ impl Store {
     /// As [`Store::create`], but these bytes are sent once: whoever tries again sends others, by which the
     /// attempts can be told apart, and looks first what has become of the earlier ones.
     pub async fn create_once(&self, path: &str, bytes: Bytes) -> Attempt {
+        self.attempt_create(PutMode::Create, path, bytes).await
+    }
+
+    /// As [`Store::create_beside`], and once.
+    pub async fn create_once_beside(&self, path: &str, bytes: Bytes) -> Attempt {
+        self.attempt_create(PutMode::CreateBeside, path, bytes).await
+    }
+
+    async fn attempt_create(&self, mode: PutMode, path: &str, bytes: Bytes) -> Attempt {
         if let Err(error) = check_path(path) {
             return Attempt::Failed { error, again: false };
         }
         let attempts = self.attempts(self.deadline_for(bytes.len() as u64));
-        match self.send_create(path, &bytes, &attempts).await {
-            Sent::Created => Attempt::Created,
-            Sent::Taken(other) => Attempt::Taken(other),
+        match self.send_create(mode, path, &bytes, &attempts).await {
+            Sent::Created => {
+                self.refusals.note_success();
+                Attempt::Created
+            }
+            Sent::Taken(other) => {
+                self.refusals.note_success();
+                Attempt::Taken(other)
+            }
             Sent::Failed { why, in_doubt, again } => {
-                Attempt::Failed { error: self.not_created(path, in_doubt, &why), again }
+                let error = self.not_created(path, in_doubt, &why);
+                self.refusals.note_error(&error);
+                Attempt::Failed { error, again }
             }
         }
     }
 
     /// Sends a create, and reads back what is said to exist.
-    async fn send_create(&self, path: &str, bytes: &Bytes, attempts: &Attempts) -> Sent {
-        let failure = match attempts.run(self.send_put(path, bytes.clone(), PutMode::Create)).await {
+    async fn send_create(&self, mode: PutMode, path: &str, bytes: &Bytes, attempts: &Attempts) -> Sent {
+        let failure = match attempts.run(self.send_put(path, bytes.clone(), mode)).await {
             Ok(()) => return Sent::Created,
             Err(Failure::Conflict(why)) => match attempts.run(Box::pin(self.read_back(path, bytes))).await {
                 Ok(ReadBack::Same) => return Sent::Created,
                 Ok(ReadBack::Other(other)) => return Sent::Taken(other),
                 Ok(ReadBack::Absent) => Failure::Conflict(format!("{why}, but nothing is there")),
                 Ok(ReadBack::Failed(failure)) | Err(failure) => {
-                    let again = !matches!(failure, Failure::Lost(_) | Failure::Refused(_) | Failure::Absent);
+                    let again =
+                        !matches!(failure, Failure::Lost(_) | Failure::Refused(_) | Failure::Full(_) | Failure::Absent);
                     return Sent::Failed { why: failure, in_doubt: true, again };
                 }
             },
@@ -125,7 +157,7 @@ impl Store {
             Failure::Unsent(_) => (false, true),
             Failure::Transient(_) | Failure::Conflict(_) | Failure::Short => (true, true),
             Failure::Lost(_) => (true, false),
-            Failure::Refused(_) | Failure::Absent => (false, false),
+            Failure::Refused(_) | Failure::Full(_) | Failure::Absent => (false, false),
         };
         Sent::Failed { why: failure, in_doubt, again }
     }
@@ -145,7 +177,7 @@ impl Store {
     fn not_created(&self, path: &str, in_doubt: bool, failure: &Failure) -> Error {
         let (code, what) = match in_doubt {
             true => (Code::OutcomeUnknown, "cannot tell whether it was created"),
-            false => (Code::StoreUnavailable, "cannot create it"),
+            false => (failure.code(), "cannot create it"),
         };
         Error::new(code, format!("object {path} in {}: {what}: {failure}", self.url))
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::raw::{Failure, Page, PutMode, Raw};
+use super::raw::{Failure, Glance, Page, PutMode, Raw};
 use crate::model::clock::{Clock, ManualClock};
 
 /// What a request asks for.
@@ -44,6 +44,8 @@ pub enum Fault {
     Conflict,
     /// Not applied; the caller sees 403.
     Refuse,
+    /// Not applied; the caller sees a full disk.
+    Full,
     /// Never sent and never answered.
     Hang,
     /// The caller sees a time-out; the request is applied later, whatever happens to the key meanwhile.
@@ -183,6 +185,7 @@ impl Faulty {
                 return Err(Failure::Transient("connection reset injected after applying".into()));
             }
             Fault::Conflict => return Err(Failure::Conflict("409 injected".into())),
+            Fault::Full => return Err(Failure::Full("no space left, injected".into())),
             Fault::Refuse => return Err(Failure::Refused("403 injected".into())),
             Fault::Hang => std::future::pending().await,
             Fault::LandLater(landing) => {
@@ -228,7 +231,7 @@ fn damage(bytes: Bytes, fault: &Fault) -> Bytes {
 impl Raw for Faulty {
     async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
         let operation = match mode {
-            PutMode::Create => Operation::Create,
+            PutMode::Create | PutMode::CreateBeside => Operation::Create,
             PutMode::Overwrite => Operation::Overwrite,
         };
         let (inner, target) = (Arc::clone(&self.inner), path.to_owned());
@@ -245,6 +248,11 @@ impl Raw for Faulty {
         let (after, page) = (after.map(str::to_owned), page.map(str::to_owned));
         let work = async move { inner.list(&target, after.as_deref(), page.as_deref()).await };
         self.meet(Operation::List, prefix, work, whole).await
+    }
+
+    async fn glance(&self) -> Result<Glance, Failure> {
+        let inner = Arc::clone(&self.inner);
+        self.meet(Operation::List, "", async move { inner.glance().await }, whole).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), Failure> {

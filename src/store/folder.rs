@@ -6,6 +6,10 @@
 //! sees half an object, and any number of processes may share a folder, on a file system with hard
 //! links. Directories are never removed, because another process may rely on one it has fsynced.
 
+mod failures;
+mod opening;
+mod walk;
+
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -13,20 +17,17 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::raw::{Failure, ListEntry, PART_BYTES, Page, PutMode, Raw};
+use super::raw::{Failure, Glance, PART_BYTES, Page, PutMode, Raw};
+use crate::model::Error;
 use crate::model::clock::SharedClock;
+use failures::{failure, is_absent, write_failure};
 
 /// Begins the name of a file that is still being written. [`super::check_path`] keeps objects off it.
 pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
-
-/// A temporary file this old was left by a process that died; a listing that meets it removes it.
-/// Should its writer have been frozen instead, linking fails and it writes again.
-const TEMPORARY_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Directories remembered as durable, to bound memory.
 const REMEMBERED_DIRECTORIES: usize = 65_536;
@@ -45,11 +46,12 @@ struct Shared {
 }
 
 impl Folder {
-    /// Opens a folder, making it and its parents if need be. Blocks.
-    pub(super) fn open(path: &Path, clock: SharedClock) -> io::Result<Folder> {
-        let path = std::path::absolute(path)?;
-        create_directories(&path)?;
-        let root = path.canonicalize()?;
+    /// Opens a folder; `make`: making it, but none above it, if it is missing. Blocks.
+    ///
+    /// Errors: [`NoStore`](crate::model::Code::NoStore),
+    /// [`StoreRefused`](crate::model::Code::StoreRefused) and others, which name the folder and say what is wrong.
+    pub(super) fn open(path: &Path, make: bool, clock: SharedClock) -> Result<Folder, Error> {
+        let root = opening::open(path, make)?;
         Ok(Folder { shared: Arc::new(Shared { root, clock, durable: Mutex::default() }) })
     }
 
@@ -88,6 +90,10 @@ impl Raw for Folder {
         self.blocking(move |shared| shared.list(&prefix, after.as_deref())).await
     }
 
+    async fn glance(&self) -> Result<Glance, Failure> {
+        self.blocking(Shared::glance).await
+    }
+
     async fn delete(&self, path: &str) -> Result<(), Failure> {
         let path = path.to_owned();
         self.blocking(move |shared| match fs::remove_file(shared.root.join(&path)) {
@@ -100,7 +106,7 @@ impl Raw for Folder {
     async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
         let path = path.to_owned();
         self.blocking(move |shared| {
-            let (temporary, _) = shared.open_temporary(shared.directory_of(&path))?;
+            let (temporary, _) = shared.open_temporary(shared.directory_of(&path), true)?;
             // The name is ASCII: we made it.
             Ok(temporary.file_name().unwrap_or_default().to_string_lossy().into_owned())
         })
@@ -113,7 +119,8 @@ impl Raw for Folder {
             let temporary = shared.directory_of(&path).join(&upload);
             let offset = index as u64 * PART_BYTES as u64;
             let file = OpenOptions::new().write(true).open(temporary);
-            file.and_then(|file| file.write_all_at(&bytes, offset)).map_err(|error| failure("write", &error))?;
+            let written = file.and_then(|file| file.write_all_at(&bytes, offset));
+            written.map_err(|error| failure("write", &error))?;
             Ok(index.to_string())
         })
         .await
@@ -154,7 +161,7 @@ impl Shared {
     }
 
     fn put(&self, path: &str, bytes: &[u8], mode: PutMode) -> Result<(), Failure> {
-        let (temporary, mut file) = self.open_temporary(self.directory_of(path))?;
+        let (temporary, mut file) = self.open_temporary(self.directory_of(path), mode != PutMode::CreateBeside)?;
         if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
             let _ = fs::remove_file(&temporary);
             return Err(write_failure("write", &error));
@@ -166,7 +173,7 @@ impl Shared {
     fn publish(&self, temporary: &Path, path: &str, mode: PutMode) -> Result<(), Failure> {
         let target = self.root.join(path);
         let placed = match mode {
-            PutMode::Create => {
+            PutMode::Create | PutMode::CreateBeside => {
                 let linked = fs::hard_link(temporary, &target);
                 let _ = fs::remove_file(temporary);
                 linked
@@ -195,17 +202,36 @@ impl Shared {
         sync_directory(directory).map_err(|error| Failure::Lost(format!("cannot fsync the directory: {error}")))
     }
 
-    /// A new temporary file in a directory that is made durable first.
-    fn open_temporary(&self, directory: PathBuf) -> Result<(PathBuf, File), Failure> {
-        self.ensure_directory(&directory).map_err(|error| write_failure("create the directory", &error))?;
+    /// A new temporary file in a directory that is made durable first; `make`: made, if it is missing.
+    fn open_temporary(&self, directory: PathBuf, make: bool) -> Result<(PathBuf, File), Failure> {
+        self.ensure_directory(&directory, make)?;
         let temporary = directory.join(format!("{TEMPORARY_PREFIX}{:016x}", self.clock.random()));
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
             Ok(file) => Ok((temporary, file)),
             Err(error) => {
-                // Somebody removed the directory: the next attempt makes it again.
+                // Somebody removed the directory: where it may be made, the next attempt does so.
                 self.durable().remove(&directory);
+                if is_absent(&error) {
+                    self.still_there()?;
+                }
+                if is_absent(&error) && !make {
+                    return Err(gone(&directory));
+                }
                 Err(write_failure("create a temporary file", &error))
             }
+        }
+    }
+
+    /// An error unless the folder itself is there: without it nothing is, and nothing is known to be absent.
+    fn still_there(&self) -> Result<(), Failure> {
+        if self.root.is_dir() { Ok(()) } else { Err(gone(&self.root)) }
+    }
+
+    /// What a read that found nothing means.
+    fn read_failure(&self, error: &io::Error) -> Failure {
+        match failure("read", error) {
+            Failure::Absent => self.still_there().err().unwrap_or(Failure::Absent),
+            other => other,
         }
     }
 
@@ -213,16 +239,28 @@ impl Shared {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a directory and fsyncs its entry and those above it up to the root. One that exists
-    /// already is fsynced too, once: the process that made it may not have come to that.
-    fn ensure_directory(&self, directory: &Path) -> io::Result<()> {
+    /// Sees to it that a directory is there, and fsyncs its entry and those above it up to the root. One that
+    /// exists already is fsynced too, once: the process that made it may not have come to that. The root is never
+    /// made: should it have been removed, or its disk unmounted, what was in it is not to be replaced by nothing.
+    fn ensure_directory(&self, directory: &Path, make: bool) -> Result<(), Failure> {
         if directory == self.root || self.durable().contains(directory) {
             return Ok(());
         }
-        fs::create_dir_all(directory)?;
-        let chain: Vec<&Path> = directory.ancestors().take_while(|ancestor| *ancestor != self.root).collect();
+        if !make && !directory.is_dir() {
+            return Err(gone(directory));
+        }
+        self.still_there()?;
+        let mut chain: Vec<&Path> = directory.ancestors().take_while(|ancestor| *ancestor != self.root).collect();
+        chain.reverse();
         for made in &chain {
-            sync_directory(made.parent().unwrap_or(&self.root))?;
+            match if make { fs::create_dir(made) } else { Ok(()) } {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(write_failure("create the directory", &error));
+                }
+                _ => {}
+            }
+            let synced = sync_directory(made.parent().unwrap_or(&self.root));
+            synced.map_err(|error| write_failure("create the directory", &error))?;
         }
         let mut durable = self.durable();
         if durable.len() > REMEMBERED_DIRECTORIES {
@@ -235,9 +273,9 @@ impl Shared {
     fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
         let target = self.root.join(path);
         let Some(range) = range else {
-            return fs::read(target).map(Bytes::from).map_err(|error| failure("read", &error));
+            return fs::read(target).map(Bytes::from).map_err(|error| self.read_failure(&error));
         };
-        let file = File::open(target).map_err(|error| failure("read", &error))?;
+        let file = File::open(target).map_err(|error| self.read_failure(&error))?;
         let size = file.metadata().map_err(|error| failure("read", &error))?.len();
         if range.end > size {
             return Err(Failure::Short);
@@ -246,111 +284,15 @@ impl Shared {
         file.read_exact_at(&mut bytes, range.start).map_err(|error| failure("read", &error))?;
         Ok(bytes.into())
     }
-
-    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
-        let above = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let mut pending = vec![above.to_owned()];
-        let mut entries = Vec::new();
-        while let Some(directory) = pending.pop() {
-            for entry in read_directory(&self.root.join(&directory))? {
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
-                // The directory says what it is; only what is listed is asked for its size.
-                let Some(kind) = if_present(entry.file_type())? else { continue };
-                let is_temporary = name.starts_with(TEMPORARY_PREFIX);
-                if kind.is_dir() && !is_temporary {
-                    let inside = format!("{path}/");
-                    if inside.starts_with(prefix) || prefix.starts_with(&inside) {
-                        pending.push(path);
-                    }
-                } else if kind.is_file() && is_temporary {
-                    if let Some(metadata) = if_present(entry.metadata())? {
-                        remove_if_abandoned(&entry.path(), &metadata);
-                    }
-                } else if kind.is_file() && path.starts_with(prefix) && after.is_none_or(|after| *path > *after) {
-                    let Some(metadata) = if_present(entry.metadata())? else { continue };
-                    entries.push(ListEntry { path, size: metadata.len(), modified: modified(&metadata) });
-                }
-            }
-        }
-        Ok(Page { entries, next: None })
-    }
-}
-
-fn read_directory(directory: &Path) -> Result<Vec<fs::DirEntry>, Failure> {
-    match fs::read_dir(directory).and_then(|entries| entries.collect()) {
-        Err(error) if !is_absent(&error) => Err(failure("list", &error)),
-        entries => Ok(entries.unwrap_or_default()),
-    }
-}
-
-/// `None` for a file that was deleted since its directory was read.
-fn if_present<T>(found: io::Result<T>) -> Result<Option<T>, Failure> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(failure("list", &error)),
-    }
-}
-
-fn remove_if_abandoned(path: &Path, metadata: &fs::Metadata) {
-    let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-    if metadata.is_file() && age.is_some_and(|age| age > TEMPORARY_LIFE) {
-        // A reader without the right to do so leaves it to others.
-        let _ = fs::remove_file(path);
-    }
-}
-
-fn modified(metadata: &fs::Metadata) -> i64 {
-    let since = metadata.modified().ok().and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0)
-}
-
-/// Creates a directory and its missing parents, each fsynced into the one above.
-fn create_directories(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = path.parent() else { return Ok(()) };
-    create_directories(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => sync_directory(parent),
-    }
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
-}
-
-/// What an error means for a write that has not made anything visible yet. A directory or temporary
-/// file that has gone can be made again.
-fn write_failure(action: &str, error: &io::Error) -> Failure {
-    match failure(action, error) {
-        Failure::Absent | Failure::Transient(_) => Failure::Unsent(format!("cannot {action}: {error}")),
-        other => other,
-    }
-}
-
-/// What an error of the file system means for a request.
-fn failure(action: &str, error: &io::Error) -> Failure {
-    if is_absent(error) {
-        return Failure::Absent;
-    }
-    let message = format!("cannot {action}: {error}");
-    match error.kind() {
-        // No room, no right: the same again fails again.
-        ErrorKind::StorageFull
-        | ErrorKind::QuotaExceeded
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::PermissionDenied
-        | ErrorKind::Unsupported
-        | ErrorKind::InvalidFilename
-        | ErrorKind::FileTooLarge => Failure::Refused(message),
-        _ => Failure::Transient(message),
-    }
+fn gone(directory: &Path) -> Failure {
+    Failure::Refused(format!(
+        "the folder {} is not there (any more): it was removed, moved away or unmounted",
+        directory.display()
+    ))
 }

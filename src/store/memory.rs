@@ -51,7 +51,7 @@ impl Raw for Memory {
     async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
         let modified = self.clock.now();
         let mut state = self.state();
-        if mode == PutMode::Create && state.objects.contains_key(path) {
+        if mode != PutMode::Overwrite && state.objects.contains_key(path) {
             return Err(Failure::Conflict("the object exists".into()));
         }
         state.objects.insert(path.to_owned(), Object { bytes, modified });

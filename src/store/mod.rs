@@ -30,6 +30,7 @@ mod memory;
 mod open;
 mod raw;
 mod read;
+mod refusals;
 mod retry;
 mod s3;
 #[cfg(test)]
@@ -48,19 +49,24 @@ use bytes::Bytes;
 
 pub use create::{Attempt, CreateOutcome};
 pub use meter::{Cost, Meter};
-pub use raw::ListEntry;
+pub use open::no_store;
+pub use raw::{Glance, ListEntry};
 pub use retry::Attempts;
 pub use time::{Reading, StoreTime};
 pub use upload::Upload;
 
 use crate::model::clock::SharedClock;
-use crate::model::{Code, Error, Result};
+use crate::model::{Error, Result};
 use fault::{Faults, Faulty};
 use raw::{Failure, PutMode, Raw};
+use refusals::Refusals;
 use retry::Request;
 
 /// How long an operation repeats itself before it gives up.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The URL of a store in memory.
+const MEMORY: &str = "memory:";
 
 /// A handle on an object store. Clones share the connection and the totals.
 #[derive(Clone)]
@@ -69,6 +75,7 @@ pub struct Store {
     url: Arc<str>,
     totals: Arc<Meter>,
     meter: Option<Arc<Meter>>,
+    refusals: Arc<Refusals>,
     clock: SharedClock,
     time: Arc<StoreTime>,
     deadline: Duration,
@@ -78,6 +85,11 @@ impl Store {
     /// Where the store is: `memory:`, `file:///folder`, `s3://bucket/prefix`. Safe to log.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it ends with this process.
+    pub fn is_in_memory(&self) -> bool {
+        &*self.url == MEMORY
     }
 
     /// A handle that counts into `meter` besides the totals, and into no other request's meter.
@@ -124,7 +136,8 @@ impl Store {
     /// Replaces an object, or makes it. Only for hints, which nothing relies on: a late repetition may
     /// overwrite what came after it.
     ///
-    /// Errors: [`Code::StoreUnavailable`]; the object may then have been replaced or not.
+    /// Errors: [`Code::StoreUnavailable`](crate::model::Code::StoreUnavailable); the object may then have been
+    /// replaced or not.
     pub async fn overwrite(&self, path: &str, bytes: Bytes) -> Result<()> {
         check_path(path)?;
         let deadline = self.deadline_for(bytes.len() as u64);
@@ -134,7 +147,8 @@ impl Store {
 
     /// Deletes an object. That it is absent already is success.
     ///
-    /// Errors: [`Code::StoreUnavailable`]; the object may then have been deleted or not.
+    /// Errors: [`Code::StoreUnavailable`](crate::model::Code::StoreUnavailable); the object may then have been
+    /// deleted or not.
     pub async fn delete(&self, path: &str) -> Result<()> {
         check_path(path)?;
         let sent = self.repeat(self.deadline, || {
@@ -192,7 +206,7 @@ impl Store {
 
     /// The error for a request that has finally failed.
     fn error(&self, action: &str, path: &str, failure: &Failure) -> Error {
-        Error::new(Code::StoreUnavailable, format!("cannot {action} {path} in {}: {failure}", self.url))
+        Error::new(failure.code(), format!("cannot {action} {path} in {}: {failure}", self.url))
     }
 }
 

@@ -11,12 +11,12 @@ use super::memory::Memory;
 use super::raw::Raw;
 use super::s3::{S3, Settings};
 use super::time::StoreTime;
-use super::{DEADLINE, Meter, Store, credentials};
+use super::{DEADLINE, MEMORY, Meter, Store, credentials};
 use crate::model::clock::{SharedClock, SystemClock};
 use crate::model::{Code, Error, Result};
 
 impl Store {
-    /// Opens `memory:`, a folder (a path or a `file:` URL; made if it is missing) or `s3://bucket/prefix`.
+    /// Opens `memory:`, a folder that is there (a path or a `file:` URL) or `s3://bucket/prefix`.
     ///
     /// S3 is configured by the standard AWS variables and profiles alone: endpoint
     /// (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `endpoint_url` of the profile), region (`AWS_REGION`,
@@ -24,12 +24,22 @@ impl Store {
     /// (keys, profile, web identity, container and instance roles, single sign-on). Nothing is sent to
     /// the store yet.
     ///
-    /// Errors: [`Code::BadRequest`] for a URL or a setting that is wrong or missing,
-    /// [`Code::StoreUnavailable`] for a folder that cannot be made or credentials that cannot be had.
+    /// Errors: [`Code::BadRequest`] for a URL or a setting that is wrong or missing, [`Code::NoStore`] for a
+    /// folder that is missing, [`Code::StoreRefused`] for one that is none or may not be opened,
+    /// [`Code::StoreUnavailable`] for credentials that cannot be had.
     pub async fn open(url: &str) -> Result<Store> {
+        Store::open_as(url, false).await
+    }
+
+    /// The same, but a folder that is missing is made. Those above it have to be there.
+    pub async fn open_or_make(url: &str) -> Result<Store> {
+        Store::open_as(url, true).await
+    }
+
+    async fn open_as(url: &str, make: bool) -> Result<Store> {
         match Location::parse(url)? {
             Location::Memory => Ok(Store::memory()),
-            Location::Folder(path) => Store::folder(path).await,
+            Location::Folder(path) => Store::folder(path, make).await,
             Location::S3(bucket) => Store::s3(&bucket, credentials::from_environment().await?),
         }
     }
@@ -42,16 +52,12 @@ impl Store {
     /// An empty store in memory whose times and random pauses come from `clock`.
     pub fn memory_with_clock(clock: SharedClock) -> Store {
         let raw = Arc::new(Memory::new(Arc::clone(&clock)));
-        Store { clock, ..Store::from_raw(raw, "memory:".to_owned()) }
+        Store { clock, ..Store::from_raw(raw, MEMORY.to_owned()) }
     }
 
-    async fn folder(path: PathBuf) -> Result<Store> {
-        let shown = path.display().to_string();
-        let opened = tokio::task::spawn_blocking(move || Folder::open(&path, Arc::new(SystemClock))).await;
-        let opened = opened.map_err(|error| Error::internal(format!("opening a folder ended early: {error}")))?;
-        let folder = opened.map_err(|error| {
-            Error::new(Code::StoreUnavailable, format!("cannot open the folder {shown} as a store: {error}"))
-        })?;
+    async fn folder(path: PathBuf, make: bool) -> Result<Store> {
+        let opened = tokio::task::spawn_blocking(move || Folder::open(&path, make, Arc::new(SystemClock))).await;
+        let folder = opened.map_err(|error| Error::internal(format!("opening a folder ended early: {error}")))??;
         let url = match Url::from_file_path(folder.root()) {
             Ok(url) => url.to_string(),
             Err(()) => format!("file:{}", folder.root().display()),
@@ -76,9 +82,15 @@ impl Store {
             url: url.into(),
             totals: Arc::new(Meter::new()),
             meter: None,
+            refusals: Arc::default(),
             clock: Arc::new(SystemClock),
             time: Arc::default(),
             deadline: DEADLINE,
         }
     }
+}
+
+/// There is no store at `place`, and whoever looked makes none.
+pub fn no_store(place: &str) -> Error {
+    Error::new(Code::NoStore, format!("no SiltDB store at {place}: `siltdb serve --store {place}` makes one"))
 }

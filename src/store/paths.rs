@@ -179,6 +179,29 @@ pub fn database_of_segment(path: &str) -> Option<(TenantId, DatabaseId)> {
     Some((TenantId(tenant.parse().ok()?), DatabaseId(database.parse().ok()?)))
 }
 
+/// Whether a path is one that a store's objects have: below `sys/`, or below a tenant's database.
+pub fn is_below_store(path: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["sys", _, ..] => true,
+        ["t", tenant, "d", database, _, ..] => is_number(tenant) && is_number(database),
+        _ => false,
+    }
+}
+
+/// Whether an object may be there before there is a store: what probes, and starts that were broken off, leave.
+/// A database that no catalog names yet has had one commit.
+pub fn may_precede_store(path: &str) -> bool {
+    if path.starts_with(PROBE_PREFIX) {
+        return true;
+    }
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["t", _, "d", _, "HINT"] => is_below_store(path),
+        ["t", _, "d", _, "log", name] => is_below_store(path) && LogName::parse(name) == Some(LogName::Manifest(1)),
+        _ => false,
+    }
+}
+
 /// What a name in a log folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogName {

@@ -14,6 +14,9 @@ use crate::model::{Code, Error, Result};
 /// Changes whenever stores that passed must be probed again.
 pub const PROBE_VERSION: u32 = 1;
 
+/// What is kept as the result of a probe that was passed.
+const PASSED: &[u8] = b"passed\n";
+
 /// Keys that are raced for, one after another.
 const RACES: usize = 8;
 
@@ -84,13 +87,18 @@ pub async fn probe(store: &Store, prefix: &str, random: u64) -> ProbeReport {
 /// Makes sure that this store was found good once: reads the result of an earlier probe, or races and
 /// lists (some 300 requests) and leaves the result for all who come after.
 ///
-/// Errors: [`Code::StoreUnavailable`], naming the check that failed.
+/// Errors: [`Code::StoreUnavailable`], naming the check that failed; [`Code::StoreRefused`] or [`Code::StoreFull`]
+/// where nothing can be written.
 pub async fn probe_once(store: &Store) -> Result<()> {
     if is_proven(store).await? {
         return Ok(());
     }
-    let result = paths::probe_result(PROBE_VERSION);
     let probe = Probe::new(store, paths::PROBE_PREFIX, store.clock.random());
+    // Whoever may not write at all is told so, and not what became of a race.
+    if let CreateOutcome::Unknown(error) = store.create(&probe.key("first"), body(0)).await {
+        probe.clean_up().await;
+        return Err(Error::new(error.code, format!("{} cannot be written: {error}", store.url())));
+    }
     let report = probe.essentials().await;
     probe.clean_up().await;
     if let Some(failed) = report.checks.iter().find(|check| !check.ok) {
@@ -98,7 +106,15 @@ pub async fn probe_once(store: &Store) -> Result<()> {
             format!("{} is not a store that SiltDB may write to. {}: {}", store.url(), failed.name, failed.detail);
         return Err(Error::new(Code::StoreUnavailable, message));
     }
-    match store.create(&result, Bytes::from_static(b"passed\n")).await {
+    try_write(store).await
+}
+
+/// Whether a store that was found good may be written by this process: writes the result of the probe again,
+/// which is there already.
+///
+/// Errors: [`Code::StoreRefused`], [`Code::StoreFull`], [`Code::StoreUnavailable`].
+pub async fn try_write(store: &Store) -> Result<()> {
+    match store.create(&paths::probe_result(PROBE_VERSION), Bytes::from_static(PASSED)).await {
         CreateOutcome::Created | CreateOutcome::Taken(_) => Ok(()),
         CreateOutcome::Unknown(error) => Err(error),
     }

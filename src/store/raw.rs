@@ -7,6 +7,8 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::model::Code;
+
 /// An object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListEntry {
@@ -16,6 +18,15 @@ pub struct ListEntry {
     pub size: u64,
     /// When it was written, by the store's clock: nanoseconds since 1970.
     pub modified: i64,
+}
+
+/// Some of what a store holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Paths of objects, in no order.
+    pub paths: Vec<String>,
+    /// Whether there are more.
+    pub more: bool,
 }
 
 /// One answer to a listing.
@@ -30,6 +41,8 @@ pub(super) struct Page {
 pub(super) enum PutMode {
     /// Only if nothing is there.
     Create,
+    /// The same, beside objects that are known to be there: where folders are real, this one's is not made.
+    CreateBeside,
     Overwrite,
 }
 
@@ -49,6 +62,8 @@ pub(super) enum Failure {
     Unsent(String),
     /// A definite no: this request was not applied, and the same again would be refused again.
     Refused(String),
+    /// No room: this request was not applied, nor would the same be before somebody has made room.
+    Full(String),
     /// It cannot be known whether the request was applied, and trying again would not tell.
     Lost(String),
 }
@@ -58,6 +73,15 @@ impl Failure {
     pub(super) fn may_heal(&self) -> bool {
         matches!(self, Failure::Transient(_) | Failure::Unsent(_) | Failure::Conflict(_))
     }
+
+    /// What the caller is told of a request that was certainly not applied.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Failure::Refused(_) => Code::StoreRefused,
+            Failure::Full(_) => Code::StoreFull,
+            _ => Code::StoreUnavailable,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -66,9 +90,11 @@ impl fmt::Display for Failure {
             Failure::Conflict(why) => write!(formatter, "conflict: {why}"),
             Failure::Absent => formatter.write_str("no such object"),
             Failure::Short => formatter.write_str("the object is shorter than expected"),
-            Failure::Transient(why) | Failure::Unsent(why) | Failure::Refused(why) | Failure::Lost(why) => {
-                formatter.write_str(why)
-            }
+            Failure::Transient(why)
+            | Failure::Unsent(why)
+            | Failure::Refused(why)
+            | Failure::Full(why)
+            | Failure::Lost(why) => formatter.write_str(why),
         }
     }
 }
@@ -86,6 +112,13 @@ pub(super) trait Raw: Send + Sync + fmt::Debug {
     /// Objects whose path begins with `prefix` (bytewise) and sorts after `after`. `page` is
     /// [`Page::next`] of the page before.
     async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure>;
+
+    /// What is there at all, as far as one page shows it.
+    async fn glance(&self) -> Result<Glance, Failure> {
+        let page = self.list("", None, None).await?;
+        let paths = page.entries.into_iter().map(|entry| entry.path).collect();
+        Ok(Glance { paths, more: page.next.is_some() })
+    }
 
     /// Deletes an object; that it is absent already is success.
     async fn delete(&self, path: &str) -> Result<(), Failure>;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use object_store::coalesce_ranges;
 
-use super::raw::{Failure, ListEntry};
+use super::raw::{Failure, Glance, ListEntry};
 use super::{Cost, Store, check_path};
 use crate::model::{Error, Result};
 
@@ -21,8 +21,9 @@ enum Stop {
 impl Store {
     /// Reads an object; `None` if there is none.
     ///
-    /// Errors: [`Code::StoreUnavailable`](crate::model::Code::StoreUnavailable), also when the store
-    /// refuses: without the right to list a bucket S3 answers 403 for what is absent.
+    /// Errors: [`Code::StoreUnavailable`](crate::model::Code::StoreUnavailable);
+    /// [`Code::StoreRefused`](crate::model::Code::StoreRefused) when the store refuses: without the right to list a
+    /// bucket S3 answers 403 for what is absent.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         check_path(path)?;
         self.read(path, None).await
@@ -119,6 +120,17 @@ impl Store {
         found.retain(|entry| after.is_none_or(|after| *entry.path > *after));
         found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
         Ok(found)
+    }
+
+    /// Some of what is there at all, by one request: enough to tell an empty place from others.
+    ///
+    /// Errors: as [`Store::get`].
+    pub async fn glance(&self) -> Result<Glance> {
+        let seen = self.repeat(self.deadline, || {
+            self.count(Cost::lists(1));
+            self.raw.glance()
+        });
+        seen.await.map_err(|failure| self.error("list", "all objects", &failure))
     }
 }
 

@@ -81,7 +81,7 @@ fn is_plain_http(endpoint: &str) -> bool {
 impl Raw for S3 {
     async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
         let mode = match mode {
-            PutMode::Create => object_store::PutMode::Create,
+            PutMode::Create | PutMode::CreateBeside => object_store::PutMode::Create,
             PutMode::Overwrite => object_store::PutMode::Overwrite,
         };
         let options = PutOptions { mode, ..PutOptions::default() };

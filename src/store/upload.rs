@@ -58,7 +58,8 @@ impl Upload {
 
     /// Adds bytes at the end. Waits while too many parts are on their way.
     ///
-    /// Errors: [`Code::StoreUnavailable`]; the upload is then good for nothing but dropping.
+    /// Errors: [`Code::StoreUnavailable`], [`Code::StoreFull`], [`Code::StoreRefused`]; the upload is then good
+    /// for nothing but dropping.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
         self.pending.extend_from_slice(&bytes);
@@ -129,7 +130,7 @@ impl Upload {
             store.count(Cost::put(0));
             store.raw.begin_upload(&self.path)
         });
-        let name = begun.await.map_err(|failure| self.store.error("upload", &self.path, &failure))?;
+        let name = begun.await.map_err(|failure| self.failed(&failure))?;
         self.name = Some(name.clone());
         Ok(name)
     }
@@ -141,9 +142,15 @@ impl Upload {
                 self.parts[index] = Some(part);
                 Ok(())
             }
-            Some(Ok(Err(failure))) => Err(self.store.error("upload", &self.path, &failure)),
+            Some(Ok(Err(failure))) => Err(self.failed(&failure)),
             Some(Err(error)) => Err(Error::internal(format!("upload of {} ended early: {error}", self.path))),
         }
+    }
+
+    fn failed(&self, failure: &Failure) -> Error {
+        let error = self.store.error("upload", &self.path, failure);
+        self.store.refusals.note_error(&error);
+        error
     }
 
     async fn complete(&self) -> Result<()> {
@@ -156,9 +163,12 @@ impl Upload {
         loop {
             store.count(Cost::put(0));
             let completed = attempts.run(store.raw.complete_upload(path, name, parts.clone())).await;
-            let Err(failure) = completed else { return Ok(()) };
+            let Err(failure) = completed else {
+                store.refusals.note_success();
+                return Ok(());
+            };
             // The upload has gone, or the name is taken: by an earlier attempt of ours whose answer was lost?
-            if in_doubt && matches!(failure, Failure::Absent | Failure::Conflict(_) | Failure::Refused(_)) {
+            if in_doubt && is_no(&failure) {
                 let listed = store.list(path, None).await?;
                 if listed.iter().any(|entry| entry.path == path && entry.size == self.size) {
                     return Ok(());
@@ -167,11 +177,18 @@ impl Upload {
             in_doubt |= !matches!(failure, Failure::Unsent(_));
             let may_heal = matches!(failure, Failure::Transient(_) | Failure::Unsent(_));
             if !may_heal || !attempts.pause().await {
-                let code = if may_heal && in_doubt { Code::OutcomeUnknown } else { Code::StoreUnavailable };
-                return Err(Error { code, ..store.error("finish the upload of", path, &failure) });
+                let code = if may_heal && in_doubt { Code::OutcomeUnknown } else { failure.code() };
+                let error = Error { code, ..store.error("finish the upload of", path, &failure) };
+                store.refusals.note_error(&error);
+                return Err(error);
             }
         }
     }
+}
+
+/// Whether the store has said that it did not finish an upload.
+fn is_no(failure: &Failure) -> bool {
+    matches!(failure, Failure::Absent | Failure::Conflict(_) | Failure::Refused(_) | Failure::Full(_))
 }
 
 impl Drop for Upload {

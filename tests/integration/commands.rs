@@ -300,10 +300,11 @@ async fn a_server_that_takes_less_gets_smaller_parts() {
     server.terminate().await;
 }
 
-#[test]
-fn files_and_standard_input_go_straight_into_a_store() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_and_standard_input_go_straight_into_a_store() {
     let folder = TempDir::new().expect("a temporary folder");
     let target = Target::folder(&folder.path().join("store"));
+    target.make().await;
     let whole = lines(900);
     let cuts: Vec<usize> = whole.match_indices('\n').map(|(at, _)| at + 1).collect();
     let (first, second, third) = (&whole[..cuts[299]], &whole[cuts[299]..cuts[599]], &whole[cuts[599]..]);

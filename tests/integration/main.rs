@@ -11,6 +11,8 @@
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
+//! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
+//! | `upgrade` | a store that an earlier program has left goes on |
 //! | `architecture` | rooms import only from lower floors |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
@@ -29,6 +31,8 @@ mod results;
 mod retention;
 mod server;
 mod sql;
+mod stores;
+mod upgrade;
 mod wire;
 
 /// The program that is tested.

@@ -1,7 +1,7 @@
 //! The real binary as child processes: servers on free ports of 127.0.0.1, and the other commands.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -36,7 +36,14 @@ impl Target {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(crate::siltdb());
+        self.command_under(&[], verb)
+    }
+
+    /// A command that another program starts, whose words these are.
+    fn command_under(&self, starter: &[&str], verb: &str) -> Command {
+        let mut words = starter.iter().copied().chain([crate::siltdb()]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words);
         // No setting of the person who runs the tests may change their outcome.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SILTDB_")) {
             command.env_remove(name);
@@ -50,6 +57,30 @@ impl Target {
     /// Runs a command to its end.
     pub fn run(&self, verb: &str, arguments: &[&str]) -> Output {
         self.command(verb).args(arguments).output().expect("the binary runs")
+    }
+
+    /// Runs a command that another program starts to its end, which has to come, with something on its standard
+    /// input.
+    pub fn run_under(&self, starter: &[&str], verb: &str, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command_under(starter, verb);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        // Who refuses to start need not read.
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        let began = Instant::now();
+        while child.try_wait().expect("a child of ours").is_none() {
+            if began.elapsed() > PATIENCE {
+                let _ = child.kill();
+                panic!("siltdb {verb} {arguments:?} on {} did not end", self.store);
+            }
+            std::thread::sleep(POLL);
+        }
+        child.wait_with_output().expect("it has ended")
+    }
+
+    /// Makes the store, which no command but `serve` does.
+    pub async fn make(&self) {
+        Server::start(self, NO_MAINTENANCE).await.terminate().await;
     }
 
     /// Starts a command without waiting for it. What it says is not kept.
@@ -103,10 +134,15 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it answers.
     pub async fn start<A: AsRef<str>>(target: &Target, arguments: &[A]) -> Server {
+        Server::start_under(&[], target, arguments).await
+    }
+
+    /// The same, started by another program.
+    pub async fn start_under<A: AsRef<str>>(starter: &[&str], target: &Target, arguments: &[A]) -> Server {
         let folder = TempDir::new().expect("a temporary folder");
         let log = folder.path().join("log");
         let file = File::create(&log).expect("a log file");
-        let mut command = target.command("serve");
+        let mut command = target.command_under(starter, "serve");
         command.args(["--listen", "127.0.0.1:0"]).args(arguments.iter().map(AsRef::as_ref));
         command.stdout(file.try_clone().expect("a second handle")).stderr(file);
         let child = command.spawn().expect("the binary starts");

@@ -5,5 +5,7 @@ mod histories;
 mod lost;
 mod oracle;
 mod order;
+mod places;
+mod refusals;
 mod verbs;
 mod year;

@@ -94,7 +94,7 @@ async fn a_refusal_names_the_key_and_no_secret() {
         server.store.delete("a/k").await.unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error.code, Code::StoreUnavailable, "{error}");
+        assert_eq!(error.code, Code::StoreRefused, "{error}");
         assert!(error.message.contains("a/k") && error.message.contains("403 InvalidAccessKeyId"), "{error}");
         assert!(!error.message.contains("AKIAHUNTER2"), "{error}");
     }

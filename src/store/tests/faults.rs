@@ -55,8 +55,37 @@ async fn a_create_that_stays_in_doubt_is_unknown() {
 async fn a_refused_create_says_that_nothing_was_stored() {
     let (faulty, store, _) = scripted(Operation::Create, [Fault::Refuse]);
     let CreateOutcome::Unknown(error) = faulty.create("k", bytes("mine")).await else { panic!("known") };
-    assert_eq!(error.code, Code::StoreUnavailable);
+    assert_eq!(error.code, Code::StoreRefused);
     assert_eq!(store.get("k").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_permanent_is_not_tried_again_and_is_known_until_something_is_stored() {
+    for (fault, code) in [(Fault::Refuse, Code::StoreRefused), (Fault::Full, Code::StoreFull)] {
+        let (faulty, store, _) = scripted(Operation::Create, [fault.clone(), fault.clone()]);
+        assert_eq!(store.refusal(), None);
+        let began = tokio::time::Instant::now();
+        for _ in 0..2 {
+            let CreateOutcome::Unknown(error) = faulty.create("k", bytes("mine")).await else { panic!("known") };
+            assert_eq!(error.code, code);
+            assert_eq!(store.refusal(), Some(error), "all handles know");
+        }
+        assert_eq!((began.elapsed(), store.totals().snapshot().puts), (Duration::ZERO, 2));
+        assert_eq!(faulty.get("k").await.unwrap(), None, "reads go on");
+        assert!(store.refusal().is_some(), "and tell nothing about writes");
+        assert_eq!(faulty.create("k", bytes("mine")).await, CreateOutcome::Created);
+        assert_eq!(store.refusal(), None);
+        // The same of large objects.
+        let (faulty, store, _) = scripted(Operation::PutPart, [fault]);
+        let mut upload = faulty.upload("data/x").unwrap();
+        upload.write(vec![7; PART_BYTES + 10].into()).await.unwrap();
+        assert_eq!(upload.finish().await.unwrap_err().code, code);
+        assert_eq!(store.refusal().map(|error| error.code), Some(code));
+        let mut upload = faulty.upload("data/y").unwrap();
+        upload.write(vec![7; PART_BYTES + 10].into()).await.unwrap();
+        upload.finish().await.unwrap();
+        assert_eq!(store.refusal(), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +106,7 @@ async fn a_refusal_is_never_absence_and_a_failure_is_retried() {
     let (faulty, store, _) = scripted(Operation::Get, [Fault::Refuse, Fault::FailBefore, Fault::Hang]);
     assert_eq!(store.create("t/1/k", bytes("here")).await, CreateOutcome::Created);
     let error = faulty.get("t/1/k").await.unwrap_err();
-    assert_eq!(error.code, Code::StoreUnavailable);
+    assert_eq!(error.code, Code::StoreRefused);
     assert!(error.message.contains("t/1/k") && error.message.contains("403"), "{error}");
     assert_eq!(faulty.get("t/1/k").await.unwrap(), Some(bytes("here")));
 }

@@ -34,7 +34,7 @@ impl Raw for Lying {
         if self.lie == Lie::CreateOverwrites {
             return self.honest.put(path, bytes, PutMode::Overwrite).await;
         }
-        if self.lie == Lie::CreateChecksFirst && mode == PutMode::Create {
+        if self.lie == Lie::CreateChecksFirst && mode != PutMode::Overwrite {
             if self.honest.get(path, None).await.is_ok() {
                 return Err(Failure::Conflict("exists".into()));
             }

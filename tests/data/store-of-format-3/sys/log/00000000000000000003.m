@@ -1,0 +1,3 @@
+siltdb-manifest 3 plain 359aee62
+{"version":3,"commit":"359cb463865007481ef8e701920c8d84","parent":"664306cf9a5bca221ca68c8fcb8cbb39","kind":"create database","recent":[[1,"cbaec4f45fb780ecc11f9473b7aee4ba"],[2,"664306cf9a5bca221ca68c8fcb8cbb39"]]}
+{"tenants":{"cnosdb":{"id":1,"databases":{"air":1432015153496587,"gone":7372274021864829,"public":2433771087111443}}},"users":{"root":{"id":1,"password_hash":null,"admin":true}}}

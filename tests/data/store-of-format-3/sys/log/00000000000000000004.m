@@ -1,0 +1,3 @@
+siltdb-manifest 3 plain 7f67483a
+{"version":4,"commit":"ec669652e8b7bda90889348ed69a868e","parent":"359cb463865007481ef8e701920c8d84","kind":"drop database","recent":[[1,"cbaec4f45fb780ecc11f9473b7aee4ba"],[2,"664306cf9a5bca221ca68c8fcb8cbb39"],[3,"359cb463865007481ef8e701920c8d84"]]}
+{"tenants":{"cnosdb":{"id":1,"databases":{"air":1432015153496587,"public":2433771087111443}}},"users":{"root":{"id":1,"password_hash":null,"admin":true}},"dropped":[{"tenant":1,"id":7372274021864829,"since":1796101063485570295,"emptied":false}]}

@@ -1,0 +1,4 @@
+siltdb-manifest 3 plain 69e83362
+{"version":2,"commit":"209b5ee5f44852e26a6c95d4528903f9","parent":"ad9a29d6aba33a2ba7213ceb29d7ca58","kind":"define","recent":[[1,"ad9a29d6aba33a2ba7213ceb29d7ca58"]]}
+{"tenant":1,"id":1432015153496587,"options":{"precision":"ms","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":2,"dropped":false}
+"station" {"id":1,"schema":{"columns":[{"id":0,"name":"time","kind":"Time"},{"id":1,"name":"name","kind":"Tag"},{"id":2,"name":"temperature","kind":{"Field":"Double"}}]},"next_column":3,"files":[],"settled":{"rows":0,"cells":0,"hash":0},"dropped":{"rows":0,"cells":0,"hash":0}}

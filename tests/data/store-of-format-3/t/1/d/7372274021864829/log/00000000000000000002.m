@@ -1,0 +1,3 @@
+siltdb-manifest 3 plain 73cf6b71
+{"version":2,"commit":"c4f429ffeec3099485385983b1ca0156","parent":"dbca5ea468ab306e60057acf10106468","kind":"drop database","recent":[[1,"dbca5ea468ab306e60057acf10106468"]]}
+{"tenant":1,"id":7372274021864829,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":2,"floor":1,"frozen":null,"gc_fence":0,"next_table":1,"dropped":true}
