@@ -17,7 +17,7 @@ use crate::engine::{Engine, User, run_background};
 use crate::format::{Encoder, Format};
 use crate::model::{Error, Mode, PointBatch, Result, TenantId};
 use crate::parse;
-use crate::query::{Output, Queries, Session};
+use crate::query::{Queries, Session};
 use crate::store::Meter;
 
 /// An open store.
@@ -52,9 +52,9 @@ impl Local {
             mode: Mode::ReadWrite,
         };
         let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(Failure::from)?;
-        match answer {
-            Output::Nothing => Ok(()),
-            Output::Rows { schema, batches } => {
+        match answer.into_rows(format).map_err(Failure::from)? {
+            None => Ok(()),
+            Some((schema, batches)) => {
                 let encoder = format.encoder(schema).map_err(Failure::from)?;
                 print_rows(encoder, batches, out).await
             }

@@ -64,7 +64,7 @@ impl Answer {
         }
         let (finished, encoded) = (rows.is_finished(), rows.written > 0);
         let body = match finished {
-            // Nothing is not encoded: clients take an empty body for an empty result.
+            // Nothing stays nothing: no lines are no bytes, encoded or not.
             true if !encoded => Body::empty(),
             true => Body::from(out),
             false => stream_rest(rows, out, limits, permit),

@@ -51,12 +51,12 @@ pub async fn sql(
         target_partitions: parameters.target_partitions,
         mode: app.inner.options.mode,
     };
-    match run(&app, session, statement, &meter).await? {
-        Output::Nothing => {
+    match run(&app, session, statement, &meter).await?.into_rows(format)? {
+        None => {
             let headers = [(CONTENT_TYPE.as_str(), format.content_type())];
             Ok((headers, [(COST, cost_header(meter.snapshot()))], Body::empty()).into_response())
         }
-        Output::Rows { schema, batches } => {
+        Some((schema, batches)) => {
             let limits = answer::Limits {
                 buffer_bytes: app.inner.options.result_buffer_bytes,
                 idle: app.inner.options.result_idle,

@@ -271,9 +271,15 @@ async fn results() {
         assert_eq!((done.status, done.header("content-type")), (200, Some(accept)));
         assert_eq!(&done.body[..4], magic);
     }
-    let empty =
-        sql(&app, &[("accept", "application/json"), ("accept-encoding", "gzip")], "select 1 as v where false").await;
-    assert_eq!((empty.status, empty.body.len(), empty.header("content-encoding")), (200, 0, None));
+    for (accept, coding, body) in [("application/json", Some("gzip"), "[]"), ("application/x-ndjson", None, "")] {
+        let headers = [("accept", accept), ("accept-encoding", "gzip")];
+        let empty = sql(&app, &headers, "select 1 as v where false").await;
+        let text = match coding {
+            Some(_) => super::encoding::decode(Coding::Gzip, &empty.body, 100).unwrap(),
+            None => empty.body.to_vec(),
+        };
+        assert_eq!((empty.status, empty.header("content-encoding"), text.as_slice()), (200, coding, body.as_bytes()));
+    }
     for nothing in ["", " ;", "CREATE DATABASE IF NOT EXISTS public"] {
         let done = sql(&app, &[("accept", "application/json")], nothing).await;
         assert_eq!((done.status, done.header("content-type"), done.text()), (200, Some("application/json"), ""));

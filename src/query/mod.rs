@@ -46,6 +46,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     engine::{Database, Engine, User},
+    format::Format,
     model::{Code, Error, Mode, Result, TenantId},
     store::Meter,
 };
@@ -71,15 +72,29 @@ pub struct Session {
 pub enum Output {
     /// Done; there is nothing to say.
     Nothing,
+    /// What `SHOW` and `DESCRIBE` tell, and how many rows an `INSERT` wrote.
+    Description(RecordBatch),
     /// Rows. Dropping the stream cancels the query.
     Rows { schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch>> },
 }
 
+/// The shape of rows, and the rows.
+pub type Rows = (SchemaRef, BoxStream<'static, Result<RecordBatch>>);
+
 impl Output {
-    /// Rows that are at hand.
-    fn of(batch: RecordBatch) -> Output {
-        let schema = batch.schema();
-        Output::Rows { schema, batches: Box::pin(stream::once(async { Ok(batch) })) }
+    /// The rows as they are to be shown in a format; `None` when there is nothing to show.
+    ///
+    /// # Errors
+    /// As [`Format::description`].
+    pub fn into_rows(self, format: Format) -> Result<Option<Rows>> {
+        match self {
+            Output::Nothing => Ok(None),
+            Output::Description(batch) => {
+                let batch = format.description(batch)?;
+                Ok(Some((batch.schema(), Box::pin(stream::once(async { Ok(batch) })))))
+            }
+            Output::Rows { schema, batches } => Ok(Some((schema, batches))),
+        }
     }
 }
 
