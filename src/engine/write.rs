@@ -15,7 +15,7 @@ use super::{Database, Engine, databases::OpenDatabase, writer};
 use crate::catalog;
 use crate::database::{DatabaseState, Edit, NewColumns, Resolution, resolve};
 use crate::ledger::Manifest;
-use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, TableId};
+use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, Subject, TableId};
 use crate::store::{Meter, Store};
 use crate::wal::{TableRows, field_for};
 
@@ -113,7 +113,8 @@ impl Engine {
                          older than the database's TTL allows ({horizon})",
                         batch.table
                     ),
-                ));
+                )
+                .about(Subject { table: batch.table.clone(), column: None, time: Some(oldest) }));
             }
         }
         Ok(())
@@ -168,13 +169,17 @@ pub(super) fn horizon(precision: Precision, ttl: Option<Duration>, now: i64) -> 
 
 fn strict(state: &DatabaseState, wanted: &[NewColumns]) -> Error {
     let Some(wish) = wanted.first() else { return Error::internal("nothing is missing") };
-    match wish.columns.first() {
-        Some((column, kind)) if state.tables.contains_key(&wish.table) => Error::new(
+    let known = state.tables.contains_key(&wish.table);
+    let column = wish.columns.first().map(|(column, _)| column.clone()).filter(|_| known);
+    let subject = Subject { table: wish.table.clone(), column, time: None };
+    let error = match wish.columns.first() {
+        Some((column, kind)) if known => Error::new(
             Code::ColumnNotFound,
             format!("Column {column} not found ({} of table '{}', strict_write is on).", kind.name(), wish.table),
         ),
         _ => Error::new(Code::TableNotFound, format!("Table not found: \"{}\" (strict_write is on)", wish.table)),
-    }
+    };
+    error.about(subject)
 }
 
 fn prepare(state: &DatabaseState, points: &[PointBatch]) -> Result<Prepared> {

@@ -13,7 +13,8 @@ use super::parameters::{Parameters, header_text};
 use super::respond::{COST, Failure, cost_header};
 use super::{App, body, encoding, session};
 use crate::engine::Receipt;
-use crate::model::{Error, PointBatch, Result};
+use crate::model::time::WritePrecision;
+use crate::model::{Error, Precision, Result};
 use crate::parse;
 use crate::store::Meter;
 
@@ -60,19 +61,52 @@ async fn store(
     meter: &Arc<Meter>,
 ) -> Result<Receipt> {
     let database = app.engine().database(caller.tenant, &parameters.database).await;
-    let database_precision = database.as_ref().map(|database| database.options.precision).unwrap_or_default();
-    let (app, write_precision) = (app.clone(), parameters.precision);
-    let engine = app.engine().clone();
-    let parse = move |text: &[u8]| -> Result<Vec<PointBatch>> {
-        let now = app.engine().clock().now();
-        let limits = app.engine().limits();
-        parse::line_protocol(text, &parse::Options { write_precision, database_precision, now, limits })
+    let reading = Reading {
+        app: app.clone(),
+        write_precision: parameters.precision,
+        database_precision: database.as_ref().map(|database| database.options.precision).unwrap_or_default(),
+        now: app.engine().clock().now(),
+        text,
     };
-    let points = if text.len() <= INLINE_BYTES {
-        parse(&text)?
-    } else {
-        let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
-        parsed.map_err(|error| Error::internal(format!("the parser ended: {error}")))??
-    };
-    engine.write(&database?, points, meter).await
+    let points = reading.run(parse::line_protocol).await??;
+    match app.engine().write(&database?, points, meter).await {
+        Err(error) if error.subject.is_some() => {
+            Err(reading.run(|text, options| parse::located(error, text, options)).await?)
+        }
+        written => written,
+    }
+}
+
+/// A body, and how it is read.
+#[derive(Clone)]
+struct Reading {
+    app: App,
+    write_precision: WritePrecision,
+    database_precision: Precision,
+    now: i64,
+    text: Bytes,
+}
+
+impl Reading {
+    /// Reads the body here, or elsewhere if that takes long.
+    async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&[u8], &parse::Options<'_>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let reading = self.clone();
+        let work = move || {
+            let options = parse::Options {
+                write_precision: reading.write_precision,
+                database_precision: reading.database_precision,
+                now: reading.now,
+                limits: reading.app.engine().limits(),
+            };
+            read(&reading.text, &options)
+        };
+        if self.text.len() <= INLINE_BYTES {
+            return Ok(work());
+        }
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Error::internal(format!("the parser ended: {error}")))
+    }
 }

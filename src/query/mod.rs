@@ -47,7 +47,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     engine::{Database, Engine, User},
     format::Format,
-    model::{Code, Error, Mode, Result, TenantId},
+    model::{Code, Error, Mode, Result, TenantId, names::BYTE_ORDER_MARK},
     store::Meter,
 };
 
@@ -134,6 +134,7 @@ impl Queries {
     ///
     /// Errors: the statement is refused, does not parse, cannot be planned or run; see [`Code`].
     pub async fn run(&self, session: Session, sql: &str, meter: &Arc<Meter>) -> Result<Output> {
+        let sql = sql.strip_prefix(BYTE_ORDER_MARK).unwrap_or(sql);
         let limits = self.inner.engine.limits();
         let deadline = Instant::now() + limits.query_time;
         let statement = statement::parse(sql, limits)?;
