@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_ENCODING;
 use axum::response::{IntoResponse, Response};
 
+use super::names::Route;
 use super::observe::{Facts, Kind};
 use super::parameters::{Parameters, header_text};
 use super::respond::{COST, Failure, cost_header};
@@ -27,24 +28,34 @@ pub async fn write(
     Extension(facts): Extension<Facts>,
     request: Request,
 ) -> Result<Response, Failure> {
+    receive(app, facts, request, Route::Write).await
+}
+
+/// A write on one of the routes for it.
+pub async fn receive(app: App, facts: Facts, request: Request, route: Route) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let payload = body::read(&app, &parts.headers, body, app.engine().limits().write_body_bytes).await?;
-    facts.received(payload.bytes.len());
+    let limit = app.engine().limits().write_body_bytes;
+    body::check_announced(&parts.headers, limit)?;
     let claim = session::claim(&parts)?;
-    let parameters = Parameters::parse(parts.uri.query())?;
+    let parameters = Parameters::parse(route, parts.uri.query())?;
     let coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
     let caller = session::identify(&app, claim, &parameters, &facts).await?;
     facts.concerns(Kind::Write, Some(&parameters.database));
     app.inner.options.mode.check_writing()?;
+    if body::waits_to_continue(&parts.headers) {
+        app.engine().database(caller.tenant, &parameters.database).await?;
+    }
+    let payload = body::read(&app, body, limit).await?;
+    facts.received(payload.bytes.len());
     let (text, share) = payload.decode(&app, coding).await?.into_parts();
     let permit = app.write_permit()?;
     let meter = Arc::new(Meter::new());
     // In a task of its own, so that a client that leaves does not leave half a write behind.
     let stored = tokio::spawn({
-        let meter = meter.clone();
+        let (meter, facts) = (meter.clone(), facts.clone());
         async move {
             let (_permit, _share) = (permit, share);
-            store(&app, &caller, &parameters, text, &meter).await
+            store(&app, &caller, &parameters, text, &meter, &facts).await
         }
     });
     let receipt = stored.await.map_err(|error| Error::internal(format!("the write ended: {error}")))??;
@@ -59,8 +70,12 @@ async fn store(
     parameters: &Parameters,
     text: Bytes,
     meter: &Arc<Meter>,
+    facts: &Facts,
 ) -> Result<Receipt> {
     let database = app.engine().database(caller.tenant, &parameters.database).await;
+    if database.is_ok() {
+        facts.found_database();
+    }
     let reading = Reading {
         app: app.clone(),
         write_precision: parameters.precision,
