@@ -75,12 +75,15 @@ impl Engine {
                 writer::Outcome::TableGone => {}
             }
         }
-        Err(Error::new(Code::Unavailable, "tables kept changing while the points were written; try again"))
+        Err(Error::new(
+            Code::Unavailable,
+            "tables kept changing while the points were written, nothing was stored; try again",
+        ))
     }
 
     fn refuse_when_stopping(&self) -> Result<()> {
         if self.inner.stopping.load(Ordering::SeqCst) {
-            return Err(Error::new(Code::Unavailable, "the server is stopping"));
+            return Err(Error::new(Code::Unavailable, "the server is stopping, nothing was stored"));
         }
         Ok(())
     }

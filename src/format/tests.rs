@@ -303,6 +303,8 @@ fn accept() {
     for header in ["*", "text/plain", "json", "application/json;q=0", "image/*", "text/csv;q=2", ",;"] {
         let refused = negotiate(Some(header)).unwrap_err();
         assert_eq!(refused.code, Code::InvalidHeader);
-        assert_eq!(refused.message, format!("Invalid header: accept type not support: {header}"));
+        let start =
+            format!("Invalid header: accept type not support: {header}, only support: text/csv, application/json,");
+        assert!(refused.message.starts_with(&start), "{}", refused.message);
     }
 }

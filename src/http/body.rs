@@ -109,7 +109,7 @@ pub async fn read(app: &App, body: Body, limit: usize) -> Result<Payload, Failur
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::new(Code::BodyTooLarge, format!("the body is larger than the limit of {limit} bytes"))
+    Error::new(Code::BodyTooLarge, format!("the body is larger than the limit of {limit} bytes: send it in parts"))
 }
 
 /// Whether a client sends its body only once it is told to (RFC 9110 section 10.1.1).

@@ -27,7 +27,7 @@ pub async fn write(
         Err(mut failure) => {
             failure.status = match (failure.error.code, failure.status) {
                 (Code::DatabaseNotFound, _) => StatusCode::NOT_FOUND,
-                (Code::TooManyWrites, _) => StatusCode::SERVICE_UNAVAILABLE,
+                (_, StatusCode::TOO_MANY_REQUESTS) => StatusCode::SERVICE_UNAVAILABLE,
                 (_, StatusCode::UNPROCESSABLE_ENTITY) => StatusCode::BAD_REQUEST,
                 (_, status) => status,
             };

@@ -42,8 +42,9 @@ fn kind(message: &str) -> &str {
 }
 
 fn behind_the_kind(message: &str) -> String {
-    match kind(message) {
-        "" => message.to_owned(),
-        kind => message[kind.len() + 2..].to_owned(),
-    }
+    let what = match kind(message) {
+        "" => message,
+        kind => &message[kind.len() + 2..],
+    };
+    what.trim_end_matches('.').to_owned()
 }
