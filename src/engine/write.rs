@@ -131,20 +131,17 @@ impl Engine {
         manifest: &Manifest<DatabaseState>,
         points: &[PointBatch],
     ) -> Result<Option<Prepared>> {
-        match prepare(&manifest.state, points) {
-            // A conflict may be with a table that is gone by now.
-            Err(error) if error.code == Code::TypeConflict => {
-                if open.ledger.is_newest(store, manifest).await? {
-                    return Err(error);
-                }
-                open.ledger.load(store).await?;
-                Ok(None)
-            }
-            Ok(Prepared::Missing(wanted)) if manifest.state.options.strict_write => {
-                Err(strict(&manifest.state, &wanted))
-            }
-            other => other.map(Some),
+        let refusal = match prepare(&manifest.state, points) {
+            Ok(Prepared::Missing(wanted)) if manifest.state.options.strict_write => strict(&manifest.state, &wanted),
+            Err(error) if error.code == Code::TypeConflict => error,
+            other => return other.map(Some),
+        };
+        // It may be about a table that is gone by now, or that another process has made.
+        if open.ledger.is_newest(store, manifest).await? {
+            return Err(refusal);
         }
+        open.ledger.load(store).await?;
+        Ok(None)
     }
 
     /// Hands rows to the database's writer and waits for its answer. Dropping the returned future
