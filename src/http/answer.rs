@@ -81,7 +81,8 @@ impl Answer {
 }
 
 fn timed_out(time: Duration) -> Error {
-    Error::new(Code::QueryTimeout, format!("the query took longer than the {time:?} it may"))
+    let message = format!("the query took longer than {time:?} (setting 'query_time'): ask for less, or raise it");
+    Error::new(Code::QueryTimeout, message)
 }
 
 /// Sends `begun` and then the rest, from a task that ends when the client leaves or stops reading.

@@ -220,5 +220,7 @@ fn check_mode(mode: Mode, statement: &Statement) -> Result<()> {
 }
 
 fn timed_out(limit: std::time::Duration) -> Error {
-    Error::new(Code::QueryTimeout, format!("the query took longer than {}", humantime::format_duration(limit)))
+    let limit = humantime::format_duration(limit);
+    let message = format!("the query took longer than {limit} (setting 'query_time'): ask for less, or raise it");
+    Error::new(Code::QueryTimeout, message)
 }
