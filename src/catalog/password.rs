@@ -101,10 +101,9 @@ impl Passwords {
 
     /// Hashes `password` and compares; without a hash, spends the same time and says no.
     async fn matches(&self, password: &str, hash: Option<&str>) -> Result<bool> {
-        let _place = self
-            .queue
-            .try_acquire()
-            .map_err(|_| Error::new(Code::LimitReached, "too many logins at the same time; try again in a moment"))?;
+        let _place = self.queue.try_acquire().map_err(|_| {
+            Error::new(Code::Unavailable, "too many logins at the same time, nothing was stored; try again in a moment")
+        })?;
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::internal("the password queue is closed"))?;
         let known = hash.is_some();

@@ -17,7 +17,7 @@ use crate::engine::{Engine, User, run_background};
 use crate::format::{Encoder, Format};
 use crate::model::{Error, Mode, PointBatch, Result, TenantId};
 use crate::parse;
-use crate::query::{Output, Queries, Session};
+use crate::query::{Queries, Session};
 use crate::store::Meter;
 
 /// An open store.
@@ -52,9 +52,9 @@ impl Local {
             mode: Mode::ReadWrite,
         };
         let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(Failure::from)?;
-        match answer {
-            Output::Nothing => Ok(()),
-            Output::Rows { schema, batches } => {
+        match answer.into_rows(format).map_err(Failure::from)? {
+            None => Ok(()),
+            Some((schema, batches)) => {
                 let encoder = format.encoder(schema).map_err(Failure::from)?;
                 print_rows(encoder, batches, out).await
             }
@@ -64,15 +64,21 @@ impl Local {
     pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
         let database = self.engine.database(self.tenant, &points.database).await?;
         let (engine, database_precision) = (self.engine.clone(), database.options.precision);
-        let parse = move || -> Result<Vec<PointBatch>> {
-            let (now, limits) = (engine.now(), engine.limits());
-            let options = parse::Options { write_precision: points.precision, database_precision, now, limits };
-            parse::line_protocol(&points.text, &options)
+        let (now, text) = (engine.now(), points.text);
+        let reading = move |error: Option<Error>| {
+            let (write_precision, limits) = (points.precision, engine.limits());
+            let options = parse::Options { write_precision, database_precision, now, limits };
+            match error {
+                None => parse::line_protocol(&text, &options),
+                Some(error) => Err(parse::located(error, &text, &options)),
+            }
         };
-        let parsed = tokio::task::spawn_blocking(parse).await;
-        let batches = parsed.map_err(|error| Error::internal(format!("the parser ended: {error}")))??;
-        self.engine.write(&database, batches, &Arc::new(Meter::new())).await?;
-        Ok(())
+        let batches = aside(reading.clone(), None).await?;
+        match self.engine.write(&database, batches, &Arc::new(Meter::new())).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.subject.is_some() => aside(reading, Some(error)).await.map(drop),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Begins to settle what is written. Without it a long load would reach the most that may be
@@ -93,6 +99,15 @@ impl fmt::Display for Local {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "store {}, tenant {}", self.engine.store().url(), self.tenant_name)
     }
+}
+
+/// Reads points, or finds out what an error is about, where it holds nothing up.
+async fn aside(
+    reading: impl FnOnce(Option<Error>) -> Result<Vec<PointBatch>> + Send + 'static,
+    error: Option<Error>,
+) -> Result<Vec<PointBatch>, Failure> {
+    let read = tokio::task::spawn_blocking(move || reading(error)).await;
+    Ok(read.map_err(|error| Error::internal(format!("the parser ended: {error}")))??)
 }
 
 async fn print_rows(

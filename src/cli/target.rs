@@ -167,6 +167,8 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let kind = match error.code {
+            // About some of the points: without them the others may be taken.
+            _ if error.subject.is_some() => Kind::Refused,
             Code::LineProtocol | Code::TypeConflict | Code::TimestampOverflow | Code::NoFields => Kind::Refused,
             Code::PointExpired | Code::NotUtf8 | Code::LimitReached => Kind::Refused,
             Code::AccessDenied => Kind::Unauthorized,

@@ -1,8 +1,8 @@
 //! Matching the columns of written points with a table's, and what is missing.
 
 use crate::model::{
-    Code, Column, ColumnId, ColumnKind, Error, Result, TableId, TableSchema, limits::Limits, names::check_name,
-    schema::TIME_COLUMN,
+    Code, Column, ColumnId, ColumnKind, Error, Result, Subject, TableId, TableSchema, limits::Limits,
+    names::check_name, schema::TIME_COLUMN,
 };
 
 use super::{DatabaseState, Table};
@@ -40,6 +40,7 @@ pub(super) fn conflict(table: &str, column: &str, found: ColumnKind, expected: C
             spell(expected)
         ),
     )
+    .about(Subject { table: table.to_owned(), column: Some(column.to_owned()), time: None })
 }
 
 /// Looks the columns of one table up. An error when one is there with another kind or type.
@@ -77,12 +78,17 @@ pub(super) fn define(
 ) -> Result<Option<Table>> {
     let existing = state.tables.get(&wanted.table);
     if existing.is_none() {
-        check_name("Table name", &wanted.table)?;
+        let about = || Subject { table: wanted.table.clone(), ..Subject::default() };
+        check_name("Table name", &wanted.table).map_err(|error| error.about(about()))?;
         if state.tables.len() >= limits.tables_per_database {
             return Err(Error::new(
                 Code::Catalog,
-                format!("the database has {} tables, which is the limit", limits.tables_per_database),
-            ));
+                format!(
+                    "the database has {} tables, which is the limit: there is no place for table '{}'",
+                    limits.tables_per_database, wanted.table
+                ),
+            )
+            .about(about()));
         }
     }
     let mut table = match existing {
@@ -130,12 +136,17 @@ pub(super) fn next_id(table: &mut Table) -> ColumnId {
 /// Appends one column that is not there yet.
 pub(super) fn add_column(table: &mut Table, table_name: &str, column: Column, limits: &Limits) -> Result<()> {
     let name = column.name.as_str();
-    check_column_name(table_name, name)?;
+    let about = || Subject { table: table_name.to_owned(), column: Some(name.to_owned()), time: None };
+    check_column_name(table_name, name).map_err(|error| error.about(about()))?;
     if table.schema.columns.len() >= limits.columns_per_table {
         return Err(Error::new(
             Code::Catalog,
-            format!("table '{table_name}' has {} columns, which is the limit", limits.columns_per_table),
-        ));
+            format!(
+                "table '{table_name}' has {} columns, which is the limit: there is no place for column '{name}'",
+                limits.columns_per_table
+            ),
+        )
+        .about(about()));
     }
     if name == TIME_COLUMN {
         return Err(Error::new(

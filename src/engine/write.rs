@@ -15,7 +15,7 @@ use super::{Database, Engine, databases::OpenDatabase, writer};
 use crate::catalog;
 use crate::database::{DatabaseState, Edit, NewColumns, Resolution, resolve};
 use crate::ledger::Manifest;
-use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, TableId};
+use crate::model::{Code, ColumnId, ColumnKind, Error, PointBatch, Precision, Result, Subject, TableId};
 use crate::store::{Meter, Store};
 use crate::wal::{TableRows, field_for};
 
@@ -75,12 +75,15 @@ impl Engine {
                 writer::Outcome::TableGone => {}
             }
         }
-        Err(Error::new(Code::Unavailable, "tables kept changing while the points were written; try again"))
+        Err(Error::new(
+            Code::Unavailable,
+            "tables kept changing while the points were written, nothing was stored; try again",
+        ))
     }
 
     fn refuse_when_stopping(&self) -> Result<()> {
         if self.inner.stopping.load(Ordering::SeqCst) {
-            return Err(Error::new(Code::Unavailable, "the server is stopping"));
+            return Err(Error::new(Code::Unavailable, "the server is stopping, nothing was stored"));
         }
         Ok(())
     }
@@ -113,7 +116,8 @@ impl Engine {
                          older than the database's TTL allows ({horizon})",
                         batch.table
                     ),
-                ));
+                )
+                .about(Subject { table: batch.table.clone(), column: None, time: Some(oldest) }));
             }
         }
         Ok(())
@@ -127,20 +131,17 @@ impl Engine {
         manifest: &Manifest<DatabaseState>,
         points: &[PointBatch],
     ) -> Result<Option<Prepared>> {
-        match prepare(&manifest.state, points) {
-            // A conflict may be with a table that is gone by now.
-            Err(error) if error.code == Code::TypeConflict => {
-                if open.ledger.is_newest(store, manifest).await? {
-                    return Err(error);
-                }
-                open.ledger.load(store).await?;
-                Ok(None)
-            }
-            Ok(Prepared::Missing(wanted)) if manifest.state.options.strict_write => {
-                Err(strict(&manifest.state, &wanted))
-            }
-            other => other.map(Some),
+        let refusal = match prepare(&manifest.state, points) {
+            Ok(Prepared::Missing(wanted)) if manifest.state.options.strict_write => strict(&manifest.state, &wanted),
+            Err(error) if error.code == Code::TypeConflict => error,
+            other => return other.map(Some),
+        };
+        // It may be about a table that is gone by now, or that another process has made.
+        if open.ledger.is_newest(store, manifest).await? {
+            return Err(refusal);
         }
+        open.ledger.load(store).await?;
+        Ok(None)
     }
 
     /// Hands rows to the database's writer and waits for its answer. Dropping the returned future
@@ -168,13 +169,17 @@ pub(super) fn horizon(precision: Precision, ttl: Option<Duration>, now: i64) -> 
 
 fn strict(state: &DatabaseState, wanted: &[NewColumns]) -> Error {
     let Some(wish) = wanted.first() else { return Error::internal("nothing is missing") };
-    match wish.columns.first() {
-        Some((column, kind)) if state.tables.contains_key(&wish.table) => Error::new(
+    let known = state.tables.contains_key(&wish.table);
+    let column = wish.columns.first().map(|(column, _)| column.clone()).filter(|_| known);
+    let subject = Subject { table: wish.table.clone(), column, time: None };
+    let error = match wish.columns.first() {
+        Some((column, kind)) if known => Error::new(
             Code::ColumnNotFound,
             format!("Column {column} not found ({} of table '{}', strict_write is on).", kind.name(), wish.table),
         ),
         _ => Error::new(Code::TableNotFound, format!("Table not found: \"{}\" (strict_write is on)", wish.table)),
-    }
+    };
+    error.about(subject)
 }
 
 fn prepare(state: &DatabaseState, points: &[PointBatch]) -> Result<Prepared> {

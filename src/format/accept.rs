@@ -69,8 +69,11 @@ pub fn negotiate(accept: Option<&str>) -> Result<Format> {
             best = Some((format, rank));
         }
     }
-    best.map(|(format, _)| format)
-        .ok_or_else(|| Error::new(Code::InvalidHeader, format!("Invalid header: accept type not support: {header}")))
+    best.map(|(format, _)| format).ok_or_else(|| {
+        let known = Format::ALL.map(Format::content_type).join(", ");
+        let message = format!("Invalid header: accept type not support: {header}, only support: {known}");
+        Error::new(Code::InvalidHeader, message)
+    })
 }
 
 /// What decides between formats: quality, closeness, and the place in the list (earlier is larger).

@@ -1,7 +1,7 @@
 //! JSON (RFC 8259): one array of row objects, or one object a line.
 //!
-//! Keys stand in the order of the schema. NULL, NaN and the infinities, which JSON cannot say, are
-//! keys left out (`null` inside of a list). No rows are no bytes, not `[]`.
+//! Every object has every key, in the order of the schema: clients pair the values of a row with the names
+//! of the first. NULL, NaN and the infinities are `null`. No rows are `[]` as an array, and no lines.
 
 use arrow::array::cast::AsArray;
 use arrow::array::{Array, ArrayRef, RecordBatch, StructArray};
@@ -67,8 +67,10 @@ impl Encoder for Json {
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        if self.begun && self.framing == Framing::Array {
-            out.push(b']');
+        match self.framing {
+            Framing::Array if self.begun => out.push(b']'),
+            Framing::Array => out.extend_from_slice(b"[]"),
+            Framing::Lines => {}
         }
         Ok(())
     }
@@ -121,13 +123,12 @@ fn members<'a>(fields: impl IntoIterator<Item = &'a FieldRef>, arrays: &[ArrayRe
 
 fn push_object(members: &[Member], row: usize, out: &mut Vec<u8>) -> Result<()> {
     out.push(b'{');
-    let mut first = true;
-    for member in members.iter().filter(|member| !member.value.is_absent(row)) {
-        if !std::mem::replace(&mut first, false) {
+    for (place, member) in members.iter().enumerate() {
+        if place > 0 {
             out.push(b',');
         }
         out.extend_from_slice(&member.key);
-        member.value.push(row, out)?;
+        member.value.push_or_null(row, out)?;
     }
     out.push(b'}');
     Ok(())
@@ -177,7 +178,7 @@ impl Value {
         Ok(Value { column, escaped, parts })
     }
 
-    /// Whether a row has nothing that JSON could write.
+    /// Whether a row has nothing that JSON could write but `null`.
     fn is_absent(&self, row: usize) -> bool {
         if self.column.is_null(row) {
             return true;
@@ -190,7 +191,7 @@ impl Value {
         }
     }
 
-    /// Appends a row's value, `null` when it is absent.
+    /// Appends a row's value.
     fn push_or_null(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         if self.is_absent(row) {
             out.extend_from_slice(b"null");

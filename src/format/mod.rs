@@ -5,8 +5,9 @@
 //! document of the format; text formats hold nothing back, so a stream of batches is a stream of
 //! rows. Never: who asked, a network, anything asynchronous.
 //!
-//! How values read in text follows CnosDB: NULL is an empty field in csv and a key left out in json,
-//! a csv timestamp always has nine digits of a second and a json one as many as it needs.
+//! How values read in text follows CnosDB, where its clients can read that: NULL is an empty field in csv,
+//! but `null` in json, where CnosDB leaves the key out; a csv timestamp always has nine digits of a second
+//! and a json one as many as it needs.
 
 mod accept;
 mod arrow_stream;
@@ -72,6 +73,21 @@ impl Format {
             ("application", "vnd.apache.parquet") => Some(Format::Parquet),
             _ => None,
         }
+    }
+
+    /// A description of a table or a database as this format shows it: json has its keys sorted by name,
+    /// since CnosDB's clients read the values of `DESCRIBE` by their place among sorted keys.
+    ///
+    /// # Errors
+    /// None that a batch of plain columns could cause.
+    pub fn description(self, batch: RecordBatch) -> Result<RecordBatch> {
+        if !matches!(self, Format::Json | Format::NdJson) {
+            return Ok(batch);
+        }
+        let schema = batch.schema();
+        let mut places: Vec<usize> = (0..schema.fields().len()).collect();
+        places.sort_by_key(|place| schema.field(*place).name());
+        batch.project(&places).map_err(unwritable)
     }
 
     /// A writer of one document of this format.

@@ -64,7 +64,7 @@ impl Answer {
         }
         let (finished, encoded) = (rows.is_finished(), rows.written > 0);
         let body = match finished {
-            // Nothing is not encoded: clients take an empty body for an empty result.
+            // Nothing stays nothing: no lines are no bytes, encoded or not.
             true if !encoded => Body::empty(),
             true => Body::from(out),
             false => stream_rest(rows, out, limits, permit),
@@ -81,7 +81,8 @@ impl Answer {
 }
 
 fn timed_out(time: Duration) -> Error {
-    Error::new(Code::QueryTimeout, format!("the query took longer than the {time:?} it may"))
+    let message = format!("the query took longer than {time:?} (setting 'query_time'): ask for less, or raise it");
+    Error::new(Code::QueryTimeout, message)
 }
 
 /// Sends `begun` and then the rest, from a task that ends when the client leaves or stops reading.

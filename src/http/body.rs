@@ -1,12 +1,16 @@
 //! Request bodies: read within limits of size, time and memory, then decoded.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::App;
@@ -56,28 +60,22 @@ pub struct Payload {
     share: OwnedSemaphorePermit,
 }
 
-/// Reads a body of at most `limit` bytes. One that announces more is refused before it is read.
+/// Refuses a body that announces more than `limit` bytes, before any of it is asked for.
+///
+/// # Errors
+/// 413.
+pub fn check_announced(headers: &HeaderMap, limit: usize) -> Result<()> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > limit as u64) { Err(too_large(limit)) } else { Ok(()) }
+}
+
+/// Reads a body of at most `limit` bytes. The first read lets a client that waits for it go on (`100
+/// Continue`), so whatever can be refused without the body must be refused before.
 ///
 /// # Errors
 /// 413, 429, 408 when the client pauses or dawdles, 400 when it breaks off.
-pub async fn read(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Result<Payload, Failure> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
-    if announced.is_some_and(|announced| announced > limit as u64) {
-        linger(body);
-        return Err(too_large(limit).into());
-    }
-    let mut body = body;
-    match gather(app, &mut body, limit).await {
-        Err(failure) if failure.error.code == Code::BodyTooLarge || failure.error.code == Code::TooManyWrites => {
-            linger(body);
-            Err(failure)
-        }
-        result => result,
-    }
-}
-
-async fn gather(app: &App, body: &mut Body, limit: usize) -> Result<Payload, Failure> {
-    let (budget, idle) = (&app.inner.body_memory, app.inner.options.body_idle);
+pub async fn read(app: &App, body: Body, limit: usize) -> Result<Payload, Failure> {
+    let (mut body, budget, idle) = (body, &app.inner.body_memory, app.inner.options.body_idle);
     let began = Instant::now();
     let mut share = budget.take(0)?;
     let mut gathered: Vec<u8> = Vec::new();
@@ -111,27 +109,80 @@ async fn gather(app: &App, body: &mut Body, limit: usize) -> Result<Payload, Fai
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::new(Code::BodyTooLarge, format!("the body is larger than the limit of {limit} bytes"))
+    Error::new(Code::BodyTooLarge, format!("the body is larger than the limit of {limit} bytes: send it in parts"))
+}
+
+/// Whether a client sends its body only once it is told to (RFC 9110 section 10.1.1).
+pub fn waits_to_continue(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The body of a request, whose rest is read and thrown away when nobody wants it, so that a client which
+/// sends all before it reads sees why it was refused. Of a client that still waits for `100 Continue` nothing
+/// is read: that would tell it to go on.
+pub fn lingering(request: Request) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    let waits = waits_to_continue(request.headers());
+    request.map(|body| Body::new(Lingering { body, waits, ended: false }))
+}
+
+struct Lingering {
+    body: Body,
+    /// Nothing was read yet of a body that its client holds back.
+    waits: bool,
+    ended: bool,
+}
+
+impl HttpBody for Lingering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.waits = false;
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.ended = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.waits || self.ended || self.body.is_end_stream() {
+            return;
+        }
+        // Without a runtime the process is at its end, and so is the connection.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(drain(std::mem::take(&mut self.body)));
+        }
+    }
 }
 
 /// Reads on for a while and forgets.
-fn linger(mut body: Body) {
-    if hyper::body::Body::is_end_stream(&body) {
-        return;
-    }
-    tokio::spawn(async move {
-        let drain = async {
-            let mut drained = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                drained += frame.data_ref().map_or(0, Bytes::len);
-                if drained > LINGER_BYTES {
-                    return;
-                }
+async fn drain(mut body: Body) {
+    let read = async {
+        let mut drained = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+            if drained > LINGER_BYTES {
+                return;
             }
-        };
-        // Past the time the rest is dropped with the connection, which is all there is to do.
-        let _ = tokio::time::timeout(LINGER, drain).await;
-    });
+        }
+    };
+    // Past the time the rest is dropped with the connection, which is all there is to do.
+    let _ = tokio::time::timeout(LINGER, read).await;
 }
 
 impl Payload {

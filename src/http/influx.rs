@@ -7,24 +7,30 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::App;
+use super::names::Route;
 use super::observe::Facts;
 use super::respond::Failure;
 use crate::model::Code;
 
-/// As [`super::write::write`], but 204 once the points are durable, 404 for an unknown database, and
-/// 400 for points that are refused.
-pub async fn write(state: State<App>, facts: Extension<Facts>, request: Request) -> Result<Response, Failure> {
-    match super::write::write(state, facts, request).await {
+/// As [`super::write::write`], but 204 once the points are durable, 404 for an unknown database, 400 for
+/// points that are refused, and 503 for too much at once: Telegraf drops what is answered with any 4xx.
+pub async fn write(
+    State(app): State<App>,
+    Extension(facts): Extension<Facts>,
+    request: Request,
+) -> Result<Response, Failure> {
+    match super::write::receive(app, facts, request, Route::Influx).await {
         Ok(mut response) => {
             *response.status_mut() = StatusCode::NO_CONTENT;
             Ok(response)
         }
         Err(mut failure) => {
-            if failure.error.code == Code::DatabaseNotFound {
-                failure.status = StatusCode::NOT_FOUND;
-            } else if failure.status == StatusCode::UNPROCESSABLE_ENTITY {
-                failure.status = StatusCode::BAD_REQUEST;
-            }
+            failure.status = match (failure.error.code, failure.status) {
+                (Code::DatabaseNotFound, _) => StatusCode::NOT_FOUND,
+                (_, StatusCode::TOO_MANY_REQUESTS) => StatusCode::SERVICE_UNAVAILABLE,
+                (_, StatusCode::UNPROCESSABLE_ENTITY) => StatusCode::BAD_REQUEST,
+                (_, status) => status,
+            };
             Err(failure)
         }
     }

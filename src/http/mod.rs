@@ -13,14 +13,16 @@
 //! limits do not allow; a client that leaves stops its query but never its write. Never: what is
 //! stored where, what SQL means; `Authorization` in a log.
 //!
-//! The order of the checks decides which of several errors a client sees: path, method, size of the
-//! body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`, `Accept-Encoding`,
-//! load, and then the content.
+//! The order of the checks decides which of several errors a client sees: path, method, announced size of
+//! the body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`,
+//! `Accept-Encoding`, and only then the body: its size, load, and the content. Nothing is read of a body, and
+//! no client that waits for `100 Continue` is told to go on, before all that its head says is right.
 
 mod answer;
 mod body;
 pub mod encoding;
 mod influx;
+mod names;
 mod observe;
 mod parameters;
 mod ping;

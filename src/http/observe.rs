@@ -17,7 +17,7 @@ use futures::FutureExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::respond::Failure;
-use super::{App, ROUTES, bare};
+use super::{App, ROUTES, bare, body};
 use crate::metrics::Caller;
 use crate::model::{Code, Error};
 
@@ -45,10 +45,18 @@ struct Known {
     tenant: String,
     /// Only of callers whose credentials were right.
     user: Option<String>,
-    database: Option<String>,
+    database: Option<Database>,
     kind: Option<Kind>,
     bytes_in: u64,
     rows: Option<usize>,
+}
+
+/// The database that a request names.
+#[derive(Debug)]
+struct Database {
+    name: String,
+    /// It exists. Only then it is a label of the metrics: clients may invent any number of names.
+    exists: bool,
 }
 
 impl Facts {
@@ -72,7 +80,14 @@ impl Facts {
     pub fn concerns(&self, kind: Kind, database: Option<&str>) {
         let mut known = self.lock();
         known.kind = Some(kind);
-        known.database = database.map(str::to_owned);
+        known.database = database.map(|name| Database { name: name.to_owned(), exists: false });
+    }
+
+    /// The database that is asked for exists.
+    pub fn found_database(&self) {
+        if let Some(database) = &mut self.lock().database {
+            database.exists = true;
+        }
     }
 
     pub fn rows(&self, rows: usize) {
@@ -86,6 +101,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let id = line.id.clone();
     let is_head = request.method() == Method::HEAD;
     request.extensions_mut().insert(line.facts.clone());
+    let request = body::lingering(request);
     let mut response = match refuse(&app, &request) {
         Some(failure) => failure.into_response(),
         None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -191,7 +207,9 @@ impl Line {
         let metrics = &self.app.inner.metrics;
         metrics.request(self.api, self.status.unwrap_or(499), known.bytes_in + self.bytes_out, took);
         let (Some(user), Some(kind)) = (&known.user, known.kind) else { return };
-        let caller = Caller { tenant: &known.tenant, user, database: known.database.as_deref(), api: self.api };
+        let database = known.database.as_ref().filter(|database| database.exists);
+        let database = database.map(|database| database.name.as_str());
+        let caller = Caller { tenant: &known.tenant, user, database, api: self.api };
         match kind {
             Kind::Query => metrics.query(&caller, took),
             Kind::Write => metrics.write(&caller, took),
@@ -200,7 +218,7 @@ impl Line {
     }
 
     fn log(&self, known: &Known) {
-        let (user, database) = (known.user.as_deref(), known.database.as_deref());
+        let (user, database) = (known.user.as_deref(), known.database.as_ref().map(|database| database.name.as_str()));
         let id = self.id.to_str().unwrap_or_default();
         let took = self.began.elapsed().as_secs_f64();
         let error = self.error.as_ref().map(|error| error.message.as_str());

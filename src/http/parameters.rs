@@ -2,11 +2,11 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
+use super::names::{self, Parameter, Route};
 use crate::model::time::WritePrecision;
 use crate::model::{Code, Error, Result};
 
-/// The parameters of a request. What a client does not say has CnosDB's default; unknown ones are
-/// ignored.
+/// The parameters of a request. What a client does not say has CnosDB's default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
     pub tenant: String,
@@ -40,51 +40,48 @@ fn refuse(message: String) -> Error {
 
 impl Parameters {
     /// # Errors
-    /// [`Code::BadRequest`] for broken percent-encoding, a known parameter given twice, and values
-    /// that a known parameter does not take.
-    pub fn parse(query: Option<&str>) -> Result<Parameters> {
+    /// [`Code::BadRequest`] for broken percent-encoding, names that the route does not know, a known
+    /// parameter given twice, and values that a known parameter does not take.
+    pub fn parse(route: Route, query: Option<&str>) -> Result<Parameters> {
         let query = query.unwrap_or_default();
         check_encoding(query)?;
         let mut parameters = Parameters::default();
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: Vec<Parameter> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !parameters.set(&key, &value)? {
-                continue;
-            }
-            if seen.iter().any(|other| *other == key) {
+            let Some(parameter) = names::meaning(route, &key)? else { continue };
+            if seen.contains(&parameter) {
                 return Err(refuse(format!("the parameter '{key}' is given twice")));
             }
-            seen.push(key.into_owned());
+            parameters.set(parameter, &value)?;
+            seen.push(parameter);
         }
         Ok(parameters)
     }
 
-    /// Takes a parameter; `false` when it is none of ours.
-    fn set(&mut self, key: &str, value: &str) -> Result<bool> {
-        match key {
-            "tenant" => self.tenant = value.to_owned(),
-            "db" => self.database = value.to_owned(),
-            "precision" => {
+    fn set(&mut self, parameter: Parameter, value: &str) -> Result<()> {
+        match parameter {
+            Parameter::Tenant => self.tenant = value.to_owned(),
+            Parameter::Database => self.database = value.to_owned(),
+            Parameter::Precision => {
                 self.precision = WritePrecision::parse(value)
                     .ok_or_else(|| refuse(format!("precision '{value}' is unknown, it may be ns, us, ms or s")))?;
             }
-            "chunked" => {
+            Parameter::Chunked => {
                 self.chunked = match value {
                     "true" => true,
                     "false" => false,
                     _ => return Err(refuse(format!("chunked may be true or false, not '{value}'"))),
                 };
             }
-            "target_partitions" => {
+            Parameter::TargetPartitions => {
                 let partitions = value.parse::<usize>().ok().filter(|partitions| *partitions > 0);
                 let partitions = partitions
                     .ok_or_else(|| refuse(format!("target_partitions is a number from 1 on, not '{value}'")))?;
                 self.target_partitions = Some(partitions.min(MAXIMUM_PARTITIONS));
             }
-            "stream_trigger_interval" => self.stream_trigger_interval = Some(value.to_owned()),
-            _ => return Ok(false),
+            Parameter::StreamTriggerInterval => self.stream_trigger_interval = Some(value.to_owned()),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Checks what CnosDB checks only once it knows who asks. The value means nothing here: there

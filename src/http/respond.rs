@@ -6,8 +6,8 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::allowed_methods;
 use super::status::status;
+use super::{ROUTES, allowed_methods};
 use crate::model::{Code, Error};
 use crate::store::Cost;
 
@@ -66,15 +66,17 @@ pub fn refusal(error: Error) -> Response {
 }
 
 pub async fn not_found(uri: Uri) -> Failure {
-    Error::new(Code::NotFound, format!("there is nothing at {}", uri.path())).into()
+    let paths: Vec<&str> = ROUTES.iter().map(|route| route.0).collect();
+    Error::new(Code::NotFound, format!("there is nothing at {}, only at {}", uri.path(), paths.join(", "))).into()
 }
 
 /// A known path with another method. `Allow` is set here because the router would leave no space
 /// after its comma.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let error = Error::new(Code::MethodNotAllowed, format!("{} does not take {method}", uri.path()));
-    let mut response = Failure::from(error).into_response();
-    if let Some(allowed) = allowed_methods(uri.path()) {
+    let allowed = allowed_methods(uri.path());
+    let message = format!("{} does not take {method}, only {}", uri.path(), allowed.unwrap_or("other methods"));
+    let mut response = Failure::from(Error::new(Code::MethodNotAllowed, message)).into_response();
+    if let Some(allowed) = allowed {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     }
     response

@@ -49,7 +49,11 @@ pub fn claim(parts: &Parts) -> Result<Claim<'_>> {
     }
     match parts.headers.get(AUTHORIZATION) {
         Some(header) => Ok(Claim::Header(header)),
-        None => Err(Error::new(Code::MissingAuthorization, "Missing request header \"authorization\"")),
+        None => {
+            let message =
+                "Missing request header \"authorization\": send Basic credentials, as curl -u user:password does";
+            Err(Error::new(Code::MissingAuthorization, message))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE
 use axum::response::{IntoResponse, Response};
 
 use super::answer::{self, Answer};
+use super::names::Route;
 use super::observe::{Facts, Kind};
 use super::parameters::{Parameters, header_text};
 use super::respond::{COST, Failure, cost_header};
@@ -28,17 +29,19 @@ pub async fn sql(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let payload = body::read(&app, &parts.headers, body, app.engine().limits().sql_body_bytes).await?;
-    facts.received(payload.bytes.len());
+    let limit = app.engine().limits().sql_body_bytes;
+    body::check_announced(&parts.headers, limit)?;
     let claim = session::claim(&parts)?;
-    let parameters = Parameters::parse(parts.uri.query())?;
+    let parameters = Parameters::parse(Route::Sql, parts.uri.query())?;
     let request_coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
     let caller = session::identify(&app, claim, &parameters, &facts).await?;
     facts.concerns(Kind::Query, None);
-    let (text, _share) = payload.decode(&app, request_coding).await?.into_parts();
     parameters.check_stream_trigger()?;
     let format = format::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
     let coding = encoding::negotiate(header_text(&parts.headers, ACCEPT_ENCODING)?.as_deref())?;
+    let payload = body::read(&app, body, limit).await?;
+    facts.received(payload.bytes.len());
+    let (text, _share) = payload.decode(&app, request_coding).await?.into_parts();
     let permit = app.query_permit()?;
     let statement = String::from_utf8_lossy(&text).into_owned();
     log(&statement);
@@ -51,12 +54,12 @@ pub async fn sql(
         target_partitions: parameters.target_partitions,
         mode: app.inner.options.mode,
     };
-    match run(&app, session, statement, &meter).await? {
-        Output::Nothing => {
+    match run(&app, session, statement, &meter).await?.into_rows(format)? {
+        None => {
             let headers = [(CONTENT_TYPE.as_str(), format.content_type())];
             Ok((headers, [(COST, cost_header(meter.snapshot()))], Body::empty()).into_response())
         }
-        Output::Rows { schema, batches } => {
+        Some((schema, batches)) => {
             let limits = answer::Limits {
                 buffer_bytes: app.inner.options.result_buffer_bytes,
                 idle: app.inner.options.result_idle,

@@ -126,7 +126,7 @@ async fn writes() {
     for (target, body) in [
         ("/api/v1/write", "m,t=a f=1 1"),
         ("/api/v1/write/", " m,t=a f=1 2\n"),
-        ("/api/v1/write?db=public&tenant=cnosdb&precision=MS&pretty=true&unknown=%C3%A4", "m f=1 3"),
+        ("/api/v1/write?db=public&tenant=cnosdb&precision=MS&pretty=true&rp=%C3%A4", "m f=1 3"),
         ("/api/v1/write?precision=s", "m f=1 3"),
         ("/api/v1/write", ""),
         ("/api/v1/write", "# a comment\n\n"),
@@ -147,7 +147,8 @@ async fn writes() {
         ("/api/v1/write?db=a&db=b", "m f=1", 400, "000000"),
         ("/api/v1/write?db=%zz", "m f=1", 400, "000000"),
         ("/api/v1/write?db=%F", "m f=1", 400, "000000"),
-        ("/api/v1/write?x=%FF", "m f=1", 400, "000000"),
+        ("/api/v1/write?pretty=%FF", "m f=1", 400, "000000"),
+        ("/api/v1/write?database=a", "m f=1", 400, "000000"),
         ("/api/v1/write?chunked=1", "m f=1", 400, "000000"),
     ] {
         let refused = write(&app, target, body).await;
@@ -159,6 +160,42 @@ async fn writes() {
     let large: String = (0..20_000).map(|row| format!("m,t=a f=1 {row}\n")).collect();
     let done = send(&app, request("POST", "/api/v1/write", &[("authorization", ROOT)], large)).await;
     assert_eq!(done.status, 200);
+}
+
+/// The database's label, and no name that only a client has ever heard of.
+#[tokio::test]
+async fn names_that_do_not_exist_are_no_labels() {
+    let app = app().await;
+    let series = |page: &str| page.lines().filter(|line| !line.starts_with('#')).count();
+    let mut counts = Vec::new();
+    for round in 0..2 {
+        for number in 0..crate::metrics::MAXIMUM_SETS {
+            let target = format!("/api/v1/write?db=wrong{round}-{number}");
+            assert_eq!(send(&app, request("POST", &target, &[("authorization", ROOT)], "m f=1")).await.status, 422);
+            let target = format!("/write?db=wrong{round}-{number}");
+            assert_eq!(send(&app, request("POST", &target, &[("authorization", ROOT)], "m f=1")).await.status, 404);
+            if number < 10 {
+                let stranger = format!("/nowhere{round}/{number}?db=wrong");
+                assert_eq!(send(&app, request("POST", &stranger, &[], "")).await.status, 404);
+                let method = format!("M{round}{number}");
+                assert_eq!(send(&app, request(&method, "/api/v1/sql", &[], "")).await.status, 405);
+                let tenant = format!("/api/v1/sql?tenant=wrong{round}-{number}");
+                assert_eq!(send(&app, request("POST", &tenant, &[("authorization", ROOT)], "")).await.status, 401);
+            }
+        }
+        counts.push(series(call(&app, "GET", "/metrics", &[], "").await.text()));
+    }
+    // Only the page's own series came with the second round: the first scrape counts from then on.
+    assert!(counts[1] - counts[0] < 20, "{counts:?}");
+    assert_eq!(write(&app, "/api/v1/write?db=public", "m f=1 1").await.status, 200);
+    let page = call(&app, "GET", "/metrics", &[], "").await;
+    assert!(!page.text().contains("wrong"), "{}", page.text());
+    for line in [
+        "http_writes{tenant=\"cnosdb\",user=\"root\",host=\"\",api=\"api/v1/write\"} 2000",
+        "http_writes{tenant=\"cnosdb\",user=\"root\",database=\"public\",host=\"\",api=\"api/v1/write\"} 1",
+    ] {
+        assert!(page.text().lines().any(|other| other == line), "{line}\n{}", page.text());
+    }
 }
 
 #[tokio::test]
@@ -193,7 +230,8 @@ async fn the_first_of_several_errors_is_as_cnosdb_has_it() {
     assert_eq!((refused.status, refused.code().as_str()), (413, "000000"));
     // Found too large while it is read.
     let stream = futures::stream::iter((0..11).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"0123456789"))));
-    let refused = send(&app, request("POST", "/api/v1/sql", &[], Body::from_stream(stream))).await;
+    let refused =
+        send(&app, request("POST", "/api/v1/sql", &[("authorization", ROOT)], Body::from_stream(stream))).await;
     assert_eq!(refused.status, 413);
     // Without credentials and with a broken query string: 401.
     assert_eq!(call(&app, "POST", "/api/v1/sql?chunked=x", &[], "").await.status, 401);
@@ -271,9 +309,15 @@ async fn results() {
         assert_eq!((done.status, done.header("content-type")), (200, Some(accept)));
         assert_eq!(&done.body[..4], magic);
     }
-    let empty =
-        sql(&app, &[("accept", "application/json"), ("accept-encoding", "gzip")], "select 1 as v where false").await;
-    assert_eq!((empty.status, empty.body.len(), empty.header("content-encoding")), (200, 0, None));
+    for (accept, coding, body) in [("application/json", Some("gzip"), "[]"), ("application/x-ndjson", None, "")] {
+        let headers = [("accept", accept), ("accept-encoding", "gzip")];
+        let empty = sql(&app, &headers, "select 1 as v where false").await;
+        let text = match coding {
+            Some(_) => super::encoding::decode(Coding::Gzip, &empty.body, 100).unwrap(),
+            None => empty.body.to_vec(),
+        };
+        assert_eq!((empty.status, empty.header("content-encoding"), text.as_slice()), (200, coding, body.as_bytes()));
+    }
     for nothing in ["", " ;", "CREATE DATABASE IF NOT EXISTS public"] {
         let done = sql(&app, &[("accept", "application/json")], nothing).await;
         assert_eq!((done.status, done.header("content-type"), done.text()), (200, Some("application/json"), ""));
@@ -318,8 +362,14 @@ async fn limits_of_load_and_head() {
     let refused = sql(&app, &[], "select 1").await;
     assert_eq!((refused.status, refused.code().as_str(), refused.header("retry-after")), (429, "010012", Some("1")));
     let body = vec![b'#'; 5 << 10];
-    let refused = send(&app, request("POST", "/api/v1/write", &[("authorization", ROOT)], body)).await;
+    let refused = send(&app, request("POST", "/api/v1/write", &[("authorization", ROOT)], body.clone())).await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "050033"));
+    // Telegraf's output for InfluxDB 1 drops what is answered with a 4xx.
+    for body in [b"m f=1".to_vec(), body] {
+        let refused = send(&app, request("POST", "/write", &[("authorization", ROOT)], body)).await;
+        let told = (refused.status, refused.code(), refused.header("retry-after"));
+        assert_eq!(told, (503, "050033".to_owned(), Some("1")));
+    }
     let long = "x".repeat(33 << 10);
     let refused = call(&app, "GET", "/api/v1/ping", &[("x-long", &long)], "").await;
     assert_eq!((refused.status, refused.code().as_str()), (431, "000000"));
@@ -343,10 +393,11 @@ async fn while_stopping() {
 async fn slow_bodies() {
     let app = app().await;
     let stalled = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let refused = send(&app, request("POST", "/api/v1/write", &[], stalled)).await;
+    let refused = send(&app, request("POST", "/api/v1/write", &[("authorization", ROOT)], stalled)).await;
     assert_eq!((refused.status, refused.code().as_str()), (408, "000000"));
     let broken = futures::stream::iter([Ok(Bytes::from_static(b"m f")), Err(std::io::Error::other("gone"))]);
-    let refused = send(&app, request("POST", "/api/v1/write", &[], Body::from_stream(broken))).await;
+    let refused =
+        send(&app, request("POST", "/api/v1/write", &[("authorization", ROOT)], Body::from_stream(broken))).await;
     assert_eq!((refused.status, refused.code().as_str()), (400, "040013"));
 }
 

@@ -8,12 +8,14 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_ENCODING;
 use axum::response::{IntoResponse, Response};
 
+use super::names::Route;
 use super::observe::{Facts, Kind};
 use super::parameters::{Parameters, header_text};
 use super::respond::{COST, Failure, cost_header};
 use super::{App, body, encoding, session};
 use crate::engine::Receipt;
-use crate::model::{Error, PointBatch, Result};
+use crate::model::time::WritePrecision;
+use crate::model::{Error, Precision, Result};
 use crate::parse;
 use crate::store::Meter;
 
@@ -26,24 +28,34 @@ pub async fn write(
     Extension(facts): Extension<Facts>,
     request: Request,
 ) -> Result<Response, Failure> {
+    receive(app, facts, request, Route::Write).await
+}
+
+/// A write on one of the routes for it.
+pub async fn receive(app: App, facts: Facts, request: Request, route: Route) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let payload = body::read(&app, &parts.headers, body, app.engine().limits().write_body_bytes).await?;
-    facts.received(payload.bytes.len());
+    let limit = app.engine().limits().write_body_bytes;
+    body::check_announced(&parts.headers, limit)?;
     let claim = session::claim(&parts)?;
-    let parameters = Parameters::parse(parts.uri.query())?;
+    let parameters = Parameters::parse(route, parts.uri.query())?;
     let coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
     let caller = session::identify(&app, claim, &parameters, &facts).await?;
     facts.concerns(Kind::Write, Some(&parameters.database));
     app.inner.options.mode.check_writing()?;
+    if body::waits_to_continue(&parts.headers) {
+        app.engine().database(caller.tenant, &parameters.database).await?;
+    }
+    let payload = body::read(&app, body, limit).await?;
+    facts.received(payload.bytes.len());
     let (text, share) = payload.decode(&app, coding).await?.into_parts();
     let permit = app.write_permit()?;
     let meter = Arc::new(Meter::new());
     // In a task of its own, so that a client that leaves does not leave half a write behind.
     let stored = tokio::spawn({
-        let meter = meter.clone();
+        let (meter, facts) = (meter.clone(), facts.clone());
         async move {
             let (_permit, _share) = (permit, share);
-            store(&app, &caller, &parameters, text, &meter).await
+            store(&app, &caller, &parameters, text, &meter, &facts).await
         }
     });
     let receipt = stored.await.map_err(|error| Error::internal(format!("the write ended: {error}")))??;
@@ -58,21 +70,58 @@ async fn store(
     parameters: &Parameters,
     text: Bytes,
     meter: &Arc<Meter>,
+    facts: &Facts,
 ) -> Result<Receipt> {
     let database = app.engine().database(caller.tenant, &parameters.database).await;
-    let database_precision = database.as_ref().map(|database| database.options.precision).unwrap_or_default();
-    let (app, write_precision) = (app.clone(), parameters.precision);
-    let engine = app.engine().clone();
-    let parse = move |text: &[u8]| -> Result<Vec<PointBatch>> {
-        let now = app.engine().now();
-        let limits = app.engine().limits();
-        parse::line_protocol(text, &parse::Options { write_precision, database_precision, now, limits })
+    if database.is_ok() {
+        facts.found_database();
+    }
+    let reading = Reading {
+        app: app.clone(),
+        write_precision: parameters.precision,
+        database_precision: database.as_ref().map(|database| database.options.precision).unwrap_or_default(),
+        now: app.engine().now(),
+        text,
     };
-    let points = if text.len() <= INLINE_BYTES {
-        parse(&text)?
-    } else {
-        let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
-        parsed.map_err(|error| Error::internal(format!("the parser ended: {error}")))??
-    };
-    engine.write(&database?, points, meter).await
+    let points = reading.run(parse::line_protocol).await??;
+    match app.engine().write(&database?, points, meter).await {
+        Err(error) if error.subject.is_some() => {
+            Err(reading.run(|text, options| parse::located(error, text, options)).await?)
+        }
+        written => written,
+    }
+}
+
+/// A body, and how it is read.
+#[derive(Clone)]
+struct Reading {
+    app: App,
+    write_precision: WritePrecision,
+    database_precision: Precision,
+    now: i64,
+    text: Bytes,
+}
+
+impl Reading {
+    /// Reads the body here, or elsewhere if that takes long.
+    async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&[u8], &parse::Options<'_>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let reading = self.clone();
+        let work = move || {
+            let options = parse::Options {
+                write_precision: reading.write_precision,
+                database_precision: reading.database_precision,
+                now: reading.now,
+                limits: reading.app.engine().limits(),
+            };
+            read(&reading.text, &options)
+        };
+        if self.text.len() <= INLINE_BYTES {
+            return Ok(work());
+        }
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Error::internal(format!("the parser ended: {error}")))
+    }
 }

@@ -22,7 +22,7 @@ use family::{Counters, Histograms};
 pub struct Caller<'a> {
     pub tenant: &'a str,
     pub user: &'a str,
-    /// Only where the route is about one database.
+    /// Only where the route is about one database, and that exists.
     pub database: Option<&'a str>,
     /// The path without its leading slash.
     pub api: &'a str,

@@ -139,11 +139,27 @@ impl Code {
 pub struct Error {
     pub code: Code,
     pub message: String,
+    /// The points it is about, for who knows where they were written.
+    pub subject: Option<Box<Subject>>,
+}
+
+/// Some points of a request: those of a table, with a column of this name, at this time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub table: String,
+    pub column: Option<String>,
+    /// Ticks of the database's precision since 1970.
+    pub time: Option<i64>,
 }
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Error { code, message: message.into() }
+        Error { code, message: message.into(), subject: None }
+    }
+
+    /// The same failure, about some points.
+    pub fn about(self, subject: Subject) -> Self {
+        Error { subject: Some(Box::new(subject)), ..self }
     }
 
     /// A fault of ours: something that the code holds to be impossible.

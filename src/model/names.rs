@@ -2,6 +2,9 @@
 
 use super::error::{Code, Error, Result};
 
+/// What some editors put in front of a text to say that it is UTF-8. It is no part of any name.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The longest name, in bytes of UTF-8.
 pub const MAXIMUM_NAME_BYTES: usize = 255;
 

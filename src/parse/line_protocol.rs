@@ -11,6 +11,7 @@
 //!   and `\` in strings. Before anything else it stands for itself: `C:\temp` needs no care. In names
 //!   `\\` is two backslashes, and `\\,` is a backslash and an escaped comma.
 //! * An unescaped `=` in a tag's value is an error, one in a table's name is not.
+//! * A byte order mark (U+FEFF) in front of the first line is none of its text.
 //! * `t=` is a tag with the empty value, which is another series than one without the tag.
 //! * Floats may be written `1`, `1.5`, `.5`, `1.`, `1e3`, with either sign. NaN, infinities and
 //!   numbers beyond the largest double are errors.
@@ -20,14 +21,18 @@
 mod columns;
 mod fault;
 mod hash;
+mod locate;
 mod number;
 mod scan;
 mod series;
 mod tables;
 
+use crate::model::names::BYTE_ORDER_MARK;
 use crate::model::{Code, ColumnKind, Error, PointBatch, Result};
 
 use super::Options;
+pub use locate::located;
+
 use columns::Value;
 use fault::{Fault, place};
 use number::{Number, digits, ends_value, number};
@@ -46,22 +51,17 @@ pub fn line_protocol(body: &[u8], options: &Options<'_>) -> Result<Vec<PointBatc
         return Err(Error::new(Code::BodyTooLarge, "a body of line protocol has to be smaller than 2 GiB"));
     }
     let text = decode(body)?;
-    let mut parser = Parser {
-        text,
-        bytes: body,
-        options,
-        tables: Tables::new(text, options.limits),
-        series: SeriesCache::default(),
-        tags: Vec::new(),
-        now: options.database_precision.from_nanoseconds(options.now),
-    };
+    let mut parser = Parser::new(text, options);
     match parser.lines() {
         Ok(()) => parser.tables.finish(),
         Err(fault) => Err(fault.into_error(text)),
     }
 }
 
+/// The text, without the mark that some editors put in front of it (U+FEFF, the "byte order mark").
 fn decode(body: &[u8]) -> Result<&str> {
+    let mut mark = [0; 4];
+    let body = body.strip_prefix(BYTE_ORDER_MARK.encode_utf8(&mut mark).as_bytes()).unwrap_or(body);
     std::str::from_utf8(body).map_err(|error| {
         let (valid, rest) = body.split_at(error.valid_up_to());
         let text = std::str::from_utf8(valid).unwrap_or_default();
@@ -98,20 +98,40 @@ struct Head {
 }
 
 impl<'a> Parser<'a> {
+    fn new(text: &'a str, options: &'a Options<'a>) -> Self {
+        Parser {
+            text,
+            bytes: text.as_bytes(),
+            options,
+            tables: Tables::new(text, options.limits),
+            series: SeriesCache::default(),
+            tags: Vec::new(),
+            now: options.database_precision.from_nanoseconds(options.now),
+        }
+    }
+
     fn lines(&mut self) -> Result<(), Fault> {
         let mut at = 0;
-        while let Some(byte) = self.bytes.get(at) {
-            at = match byte {
-                b' ' | b'\t' | b'\n' | b'\r' => at + 1,
-                b'#' => line_end(self.bytes, at),
-                _ => self.line(at)?,
-            };
+        while let Some(start) = self.next_line(at) {
+            (_, at) = self.line(start)?;
         }
         Ok(())
     }
 
-    /// Reads the line at `start` and returns where it ends.
-    fn line(&mut self, start: usize) -> Result<usize, Fault> {
+    /// Where the next line with a point begins, past blanks and comments.
+    #[inline]
+    fn next_line(&self, mut at: usize) -> Option<usize> {
+        loop {
+            at = match self.bytes.get(at)? {
+                b' ' | b'\t' | b'\n' | b'\r' => at + 1,
+                b'#' => line_end(self.bytes, at),
+                _ => return Some(at),
+            };
+        }
+    }
+
+    /// Reads the line at `start` and returns its table and where it ends.
+    fn line(&mut self, start: usize) -> Result<(usize, usize), Fault> {
         let head = self.head(start)?;
         let (fields, at) = self.fields(head)?;
         let (time, end) = self.time(skip_blanks(self.bytes, at))?;
@@ -120,7 +140,7 @@ impl<'a> Parser<'a> {
             return Err(Fault::line(start, format!("the line is longer than {limit} bytes")));
         }
         self.tables.complete(head.table, time, head.tags + fields, start)?;
-        Ok(end)
+        Ok((head.table, end))
     }
 
     /// Table and tags: by their text, if they were met before in just this form.

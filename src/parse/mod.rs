@@ -16,7 +16,7 @@ mod tests;
 
 use crate::model::{Precision, limits::Limits, time::WritePrecision};
 
-pub use line_protocol::line_protocol;
+pub use line_protocol::{line_protocol, located};
 
 /// What the server decides for a body.
 #[derive(Debug, Clone, Copy)]

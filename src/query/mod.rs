@@ -46,7 +46,8 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     engine::{Database, Engine, User},
-    model::{Code, Error, Mode, Result, TenantId},
+    format::Format,
+    model::{Code, Error, Mode, Result, TenantId, names::BYTE_ORDER_MARK},
     store::Meter,
 };
 
@@ -71,15 +72,29 @@ pub struct Session {
 pub enum Output {
     /// Done; there is nothing to say.
     Nothing,
+    /// What `SHOW` and `DESCRIBE` tell, and how many rows an `INSERT` wrote.
+    Description(RecordBatch),
     /// Rows. Dropping the stream cancels the query.
     Rows { schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch>> },
 }
 
+/// The shape of rows, and the rows.
+pub type Rows = (SchemaRef, BoxStream<'static, Result<RecordBatch>>);
+
 impl Output {
-    /// Rows that are at hand.
-    fn of(batch: RecordBatch) -> Output {
-        let schema = batch.schema();
-        Output::Rows { schema, batches: Box::pin(stream::once(async { Ok(batch) })) }
+    /// The rows as they are to be shown in a format; `None` when there is nothing to show.
+    ///
+    /// # Errors
+    /// As [`Format::description`].
+    pub fn into_rows(self, format: Format) -> Result<Option<Rows>> {
+        match self {
+            Output::Nothing => Ok(None),
+            Output::Description(batch) => {
+                let batch = format.description(batch)?;
+                Ok(Some((batch.schema(), Box::pin(stream::once(async { Ok(batch) })))))
+            }
+            Output::Rows { schema, batches } => Ok(Some((schema, batches))),
+        }
     }
 }
 
@@ -119,6 +134,7 @@ impl Queries {
     ///
     /// Errors: the statement is refused, does not parse, cannot be planned or run; see [`Code`].
     pub async fn run(&self, session: Session, sql: &str, meter: &Arc<Meter>) -> Result<Output> {
+        let sql = sql.strip_prefix(BYTE_ORDER_MARK).unwrap_or(sql);
         let limits = self.inner.engine.limits();
         let deadline = Instant::now() + limits.query_time;
         let statement = statement::parse(sql, limits)?;
@@ -204,5 +220,7 @@ fn check_mode(mode: Mode, statement: &Statement) -> Result<()> {
 }
 
 fn timed_out(limit: std::time::Duration) -> Error {
-    Error::new(Code::QueryTimeout, format!("the query took longer than {}", humantime::format_duration(limit)))
+    let limit = humantime::format_duration(limit);
+    let message = format!("the query took longer than {limit} (setting 'query_time'): ask for less, or raise it");
+    Error::new(Code::QueryTimeout, message)
 }

@@ -93,7 +93,7 @@ pub(super) fn rows(columns: Vec<(&str, ArrayRef)>) -> Result<Output> {
     let field = |(name, values): &(&str, ArrayRef)| Field::new(*name, DataType::clone(values.data_type()), false);
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     let arrays = columns.into_iter().map(|(_, values)| values).collect();
-    Ok(Output::of(RecordBatch::try_new(Arc::new(schema), arrays)?))
+    Ok(Output::Description(RecordBatch::try_new(Arc::new(schema), arrays)?))
 }
 
 #[cfg(test)]

@@ -287,6 +287,26 @@ async fn a_wrong_line_is_named_and_a_mended_file_goes_on() {
     server.terminate().await;
 }
 
+/// Windows' editors put one in front of what they save as UTF-8.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_byte_order_mark_is_no_part_of_a_file() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let target = Target::folder(&folder.path().join("store"));
+    let server = Server::start(&target, NO_MAINTENANCE).await;
+    let (points, statements) = (folder.path().join("points.lp"), folder.path().join("statements.sql"));
+    fs::write(&points, "\u{feff}# a comment\nmarked v=1i 1\nmarked v=2i 2\n").expect("a file");
+    let sql = "\u{feff}SHOW TABLES; SELECT count(*) AS n FROM marked";
+    fs::write(&statements, sql).expect("a file");
+    for to in [["--server", server.address.as_str()], ["--store", target.store.as_str()]] {
+        let summary = success(&run(&target, &["write", to[0], to[1], "--batch-lines", "1", path(&points)]));
+        assert!(summary.starts_with("2 points ("), "{summary}");
+        let answer = "table_name\nmarked\nn\n2\n";
+        assert_eq!(success(&run(&target, &["sql", to[0], to[1], "-f", path(&statements)])), answer);
+        assert_eq!(success(&run_with(&target, &["sql", to[0], to[1]], sql.as_bytes())), answer);
+    }
+    server.terminate().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_takes_less_gets_smaller_parts() {
     let folder = TempDir::new().expect("a temporary folder");

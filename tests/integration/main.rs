@@ -10,6 +10,7 @@
 //! | `oracle` | random histories against a model in memory |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
+//! | `connector` | CnosDB's own clients for Python read what is there |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `upgrade` | a store that an earlier program has left goes on |
@@ -22,6 +23,7 @@ mod architecture;
 mod bucket;
 mod client;
 mod commands;
+mod connector;
 mod conversation;
 mod durability;
 mod open_at_rest;

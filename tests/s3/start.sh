@@ -25,7 +25,8 @@ command -v flock >/dev/null || die "flock is missing"
 
 # One environment for each set of requirements and each Python, so that a running server never has it
 # changed beneath it.
-stamp=$({ cat "$here/requirements.txt"; python3 --version; } | sha256sum | cut -c1-16)
+older=$here/requirements-sqlalchemy-1.4.txt
+stamp=$({ cat "$here/requirements.txt" "$older"; python3 --version; } | sha256sum | cut -c1-16)
 environment=$home/$stamp
 
 install() {
@@ -34,6 +35,8 @@ install() {
   python3 -m venv "$environment" >&2 || die "python3 cannot make a virtual environment (is python3-venv installed?)"
   "$environment/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt" >&2 \
     || die "pip could not install the requirements"
+  "$environment/bin/pip" install -q --disable-pip-version-check --no-deps -r "$older" \
+    --target "$environment/sqlalchemy-1.4" >&2 || die "pip could not install the older SQLAlchemy"
   touch "$environment/complete"
 }
 

@@ -14,7 +14,8 @@ use crate::server::{Server, Target};
 const OTHERS: [(&str, &str); 1] = [("busy.http", "a process of a function has one request at a time")];
 
 /// Exchanges whose bodies hold the counters of the process that is asked, or times.
-const OF_THE_PROCESS: [&str; 2] = [" metrics", " what a query costs, in its plan"];
+const OF_THE_PROCESS: [&str; 3] =
+    [" metrics", " what a query costs, in its plan", " 422: a point that is too old, with its line"];
 
 /// Headers that differ by their nature: of one request, or of the connection.
 const OF_ITS_OWN: [&str; 6] =

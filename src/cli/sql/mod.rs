@@ -21,6 +21,7 @@ use super::{format_of, format_option, unusable};
 use crate::config::Settings;
 use crate::format::Format;
 use crate::model::Result;
+use crate::model::names::BYTE_ORDER_MARK;
 use split::Statement;
 
 /// The command with its options.
@@ -54,8 +55,19 @@ pub(super) async fn run(settings: &Settings, matches: &ArgMatches) -> Result<Exi
     }
 }
 
-/// The statements that were given, from where they were given; `None` when they are to be typed.
+/// The statements that were given, without the mark that some editors put in front of a text; `None` when
+/// they are to be typed.
 fn given(matches: &ArgMatches) -> Result<Option<String>> {
+    let mut text = read_given(matches)?;
+    if let Some(text) = &mut text
+        && text.starts_with(BYTE_ORDER_MARK)
+    {
+        text.remove(0);
+    }
+    Ok(text)
+}
+
+fn read_given(matches: &ArgMatches) -> Result<Option<String>> {
     if let Some(text) = matches.get_one::<String>("statement") {
         return Ok(Some(text.clone()));
     }

@@ -13,6 +13,8 @@ use super::cut::{Cutter, Endless, Most, Piece, Place};
 const CHUNK_BYTES: usize = 256 << 10;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// The byte order mark in UTF-8.
+const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// Something to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +152,10 @@ fn read(input: &Input, skip: u64, most: Most, give: &mut impl FnMut(Piece, u64) 
     let stored = Arc::new(AtomicU64::new(0));
     let mut source = input.open(&stored).map_err(unreadable)?;
     let mut chunk = vec![0; CHUNK_BYTES];
-    let start = skip_bytes(&mut source, skip, &mut chunk)?;
+    let start = match skip {
+        0 => skip_mark(&mut source).map_err(unreadable)?,
+        skip => skip_bytes(&mut source, skip, &mut chunk)?,
+    };
     let mut cutter = Cutter::new(most, start);
     loop {
         let count = match source.read(&mut chunk) {
@@ -177,12 +182,25 @@ fn read(input: &Input, skip: u64, most: Most, give: &mut impl FnMut(Piece, u64) 
     }
 }
 
+/// Reads past the mark that some editors put in front of a text.
+fn skip_mark(source: &mut Box<dyn Read>) -> io::Result<Place> {
+    let mut first = Vec::new();
+    source.by_ref().take(MARK.len() as u64).read_to_end(&mut first)?;
+    if first == MARK {
+        return Ok(Place { bytes: first.len() as u64, lines: 0 });
+    }
+    let rest = std::mem::replace(source, Box::new(io::empty()));
+    *source = Box::new(io::Cursor::new(first).chain(rest));
+    Ok(Place::default())
+}
+
 /// Reads past what is acknowledged already, and counts its lines.
 fn skip_bytes(source: &mut Box<dyn Read>, skip: u64, chunk: &mut [u8]) -> Result<Place, Complaint> {
     let mut place = Place::default();
     let mut last = b'\n';
     // A pair of a return and a newline may be parted by the end of a chunk.
     let mut returned = false;
+    let mut only_mark = skip == MARK.len() as u64;
     while place.bytes < skip {
         let wanted = usize::try_from(skip - place.bytes).unwrap_or(usize::MAX).min(chunk.len());
         let count = source.read(&mut chunk[..wanted]).map_err(|error| (None, error.to_string()))?;
@@ -191,12 +209,14 @@ fn skip_bytes(source: &mut Box<dyn Read>, skip: u64, chunk: &mut [u8]) -> Result
             return Err((None, format!("it has {have} bytes, fewer than the {skip} that were written before")));
         };
         let pair = returned && chunk[0] == b'\n';
+        let from = usize::try_from(place.bytes).unwrap_or(usize::MAX);
+        only_mark &= MARK.get(from..).is_some_and(|mark| mark.starts_with(&chunk[..count]));
         last = *end;
         returned = last == b'\r';
         place = place.after(&chunk[..count]);
         place.lines -= u64::from(pair);
     }
-    if last != b'\n' && source.read(&mut chunk[..1]).map_err(|error| (None, error.to_string()))? > 0 {
+    if last != b'\n' && !only_mark && source.read(&mut chunk[..1]).map_err(|error| (None, error.to_string()))? > 0 {
         return Err((None, format!("no line begins at byte {skip}: is it another file, or did it change?")));
     }
     Ok(place)
@@ -246,6 +266,22 @@ mod tests {
         assert!(texts(text, "not.gz", 0).is_err());
         assert!(texts(&gzip(text)[..20], "cut.gz", 0).is_err());
         assert_eq!(texts(b"", "empty", 0), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let marked = "\u{feff}a v=1\nb v=1\nc v=1".as_bytes();
+        let expected = Ok(vec!["0 a v=1\nb v=1\n".to_owned(), "2 c v=1".to_owned()]);
+        assert_eq!(texts(marked, "x", 0), expected);
+        assert_eq!(texts(&gzip(marked), "x.gz", 0), expected);
+        // The places are those of the file: a run goes on behind the mark, or at a line.
+        assert_eq!(texts(marked, "x", 3), expected);
+        assert_eq!(texts(marked, "x", 9), Ok(vec!["1 b v=1\nc v=1".to_owned()]));
+        assert!(texts(b"abc v=1", "x", 3).unwrap_err().1.contains("no line begins at byte 3"));
+        assert_eq!(texts(&marked[..3], "x", 0), Ok(vec![]));
+        // Only one, and only in front.
+        let twice = "\u{feff}\u{feff}a v=1\n\u{feff}b v=1";
+        assert_eq!(texts(twice.as_bytes(), "x", 0), Ok(vec![format!("0 {}", &twice[3..])]));
     }
 
     #[test]

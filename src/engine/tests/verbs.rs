@@ -235,10 +235,15 @@ async fn strict_databases_refuse_what_is_not_defined() {
     engine.create_database(TENANT, "strict", options, false).await.unwrap();
     let database = engine.database(TENANT, "strict").await.unwrap();
     assert_eq!(write(&engine, &database, "t v=1 1").await.unwrap_err().code, Code::TableNotFound);
+    let other = process(&store, 2).await;
+    let there = other.database(TENANT, "strict").await.unwrap();
+    assert_eq!(write(&other, &there, "t v=1 1").await.unwrap_err().code, Code::TableNotFound);
     let columns = vec![("v".to_owned(), ColumnKind::Field(FieldType::Double))];
     engine.create_table(&database, "t", columns, false).await.unwrap();
     write(&engine, &database, "t v=1 1").await.unwrap();
     assert_eq!(write(&engine, &database, "t v=1,w=2 1").await.unwrap_err().code, Code::ColumnNotFound);
+    // What another process has defined is no reason to refuse, though this one has not heard of it.
+    write(&other, &there, "t v=1 2").await.unwrap();
 }
 
 #[tokio::test]

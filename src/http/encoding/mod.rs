@@ -102,7 +102,13 @@ pub fn negotiate(accept_encoding: Option<&str>) -> Result<Coding> {
 /// [`Code::InvalidHeader`] for an unknown name and for more than one layer.
 pub fn of_request(content_encoding: Option<&str>) -> Result<Coding> {
     let Some(header) = content_encoding else { return Ok(Coding::Identity) };
-    let refuse = || Error::new(Code::InvalidHeader, format!("Invalid header: content encoding not support: {header}"));
+    let refuse = || {
+        let message = format!(
+            "Invalid header: content encoding not support: {header}, \
+             only support one of: gzip, deflate, br, zstd, compress, identity"
+        );
+        Error::new(Code::InvalidHeader, message)
+    };
     let names = header.split(',').map(str::trim).filter(|name| !name.is_empty());
     let codings: Option<Vec<Coding>> = names.map(Coding::from_name).collect();
     let mut layers = codings.ok_or_else(refuse)?;

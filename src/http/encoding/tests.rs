@@ -236,6 +236,7 @@ fn content_encoding() {
     for header in ["snappy", "gzip, gzip", "gzip;q=1"] {
         let refused = of_request(Some(header)).unwrap_err();
         assert_eq!(refused.code, Code::InvalidHeader);
-        assert_eq!(refused.message, format!("Invalid header: content encoding not support: {header}"));
+        let start = format!("Invalid header: content encoding not support: {header}, only support one of: gzip,");
+        assert!(refused.message.starts_with(&start), "{}", refused.message);
     }
 }

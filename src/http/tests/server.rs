@@ -88,3 +88,77 @@ async fn oversized_heads_are_refused() {
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", "a: b\r\n".repeat(200));
     assert!(talk(server.address, head.as_bytes()).await.starts_with("HTTP/1.1 431"));
 }
+
+/// Reads the status line of what comes first. A refusal ends the connection: what follows on it could be the
+/// body or the next request.
+async fn first_line(address: SocketAddr, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = head.replace('\n', "\r\n");
+    let expect = "expect: 100-continue\r\ncontent-length: 100\r\n\r\n";
+    stream.write_all(format!("{head}\r\nhost: x\r\n{expect}").as_bytes()).await.unwrap();
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(stream.read_u8().await.unwrap());
+    }
+    if !line.starts_with(b"HTTP/1.1 100 ") {
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    String::from_utf8_lossy(&line).trim_end().to_owned()
+}
+
+/// A client that asks whether to send its body is told to only when all that its head says is right.
+#[tokio::test]
+async fn who_waits_to_continue_is_refused_without_its_body() {
+    let limits = Limits { write_body_bytes: 200, sql_body_bytes: 99, ..Limits::default() };
+    let server = start(app_with(limits, HttpOptions::default()).await).await;
+    let authorized = format!("authorization: {ROOT}");
+    for (head, status) in [
+        ("POST /api/v1/write?db=public HTTP/1.1".to_owned(), 401),
+        ("POST /api/v1/write HTTP/1.1\nauthorization: Basic cm9vdDp4".to_owned(), 401),
+        ("POST /write?u=root&p= HTTP/1.1".to_owned(), 401),
+        (format!("POST /api/v1/sql HTTP/1.1\n{authorized}"), 413),
+        (format!("POST /api/v1/write?database=public HTTP/1.1\n{authorized}"), 400),
+        (format!("POST /api/v1/write?db=none HTTP/1.1\n{authorized}"), 422),
+        (format!("POST /write?db=none HTTP/1.1\n{authorized}"), 404),
+        (format!("POST /api/v1/write?tenant=none HTTP/1.1\n{authorized}"), 401),
+        (format!("POST /api/v1/write HTTP/1.1\n{authorized}\ncontent-encoding: rot13"), 400),
+        (format!("PUT /api/v1/write HTTP/1.1\n{authorized}"), 405),
+        (format!("POST /nowhere HTTP/1.1\n{authorized}"), 404),
+        (format!("POST /api/v1/write HTTP/1.1\n{authorized}"), 100),
+        (format!("POST /write?db=public HTTP/1.1\n{authorized}"), 100),
+    ] {
+        let line = first_line(server.address, &head).await;
+        assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_and_a_mode_are_refused_without_the_body() {
+    let options = HttpOptions { mode: Mode::ReadOnly, ..HttpOptions::default() };
+    let server = start(app_with(Limits::default(), options).await).await;
+    for (target, header, status) in [
+        ("/api/v1/sql", "accept: image/png", 400),
+        ("/api/v1/sql", "accept-encoding: identity;q=0", 400),
+        ("/api/v1/sql?stream_trigger_interval=x", "accept: */*", 400),
+        ("/api/v1/write", "accept: */*", 403),
+        ("/api/v1/sql", "accept: */*", 100),
+    ] {
+        let head = format!("POST {target} HTTP/1.1\nauthorization: {ROOT}\n{header}");
+        let line = first_line(server.address, &head).await;
+        assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{target} {header}: {line}");
+    }
+}
+
+/// Whoever sends all before it reads sees why it was refused, whatever the reason, and may go on.
+#[tokio::test]
+async fn the_sender_of_a_refused_body_sees_the_answer() {
+    let server = start(app().await).await;
+    for (target, status) in [("/api/v1/write?db=public", 401), ("/nowhere", 404)] {
+        let mut bytes = format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 30000000\r\n\r\n").into_bytes();
+        bytes.resize(bytes.len() + 30_000_000, b'#');
+        bytes.extend_from_slice(b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = talk(server.address, &bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("HTTP/1.1 200 OK"), "{answer}");
+    }
+}

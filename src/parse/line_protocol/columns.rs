@@ -20,6 +20,8 @@ pub(super) struct Column<'a> {
     pub(super) key: &'a [u8],
     /// The column that followed this one when it was last met: the guess for the next key.
     pub(super) next: usize,
+    /// Where the key is first written.
+    pub(super) at: usize,
     name: String,
     values: Values<'a>,
 }
@@ -68,7 +70,7 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Column<'a> {
-    pub(super) fn new(key: &'a [u8], name: String, kind: ColumnKind) -> Self {
+    pub(super) fn new(key: &'a [u8], at: usize, name: String, kind: ColumnKind) -> Self {
         let values = match kind {
             ColumnKind::Tag | ColumnKind::Time => Values::Tag(Tag::default()),
             ColumnKind::Field(FieldType::Double) => Values::Double(Cells::default()),
@@ -77,7 +79,7 @@ impl<'a> Column<'a> {
             ColumnKind::Field(FieldType::Boolean) => Values::Boolean(Cells::default()),
             ColumnKind::Field(FieldType::String) => Values::String(Strings::default()),
         };
-        Column { key, next: 0, name, values }
+        Column { key, next: 0, at, name, values }
     }
 
     pub(super) fn name(&self) -> &str {

@@ -45,23 +45,29 @@ impl Fault {
         Fault { code, ..self }
     }
 
-    /// The message: line and column from 1, lines as an editor counts them (`\n`, `\r`, `\r\n`,
-    /// those inside strings too), columns in characters.
+    /// The error, with line and column.
     pub(super) fn into_error(self, text: &str) -> Error {
-        let (line, column) = place(text, self.at);
-        let prefix = match self.code {
-            Code::TypeConflict => "Type conflict",
+        let kind = match self.code {
+            Code::TypeConflict => "DataSchemaError",
             Code::TimestampOverflow => "Timestamp overflow",
             _ => "Error parsing message",
         };
-        let mut message = format!("{prefix}: line {line}, column {column}: {}: ", self.what);
+        Error::new(self.code, self.message(kind, text))
+    }
+
+    /// What kind of error it is, line and column from 1, what is wrong, and the words it is about. Lines are
+    /// counted as an editor does (`\n`, `\r`, `\r\n`, those inside strings too), columns in characters.
+    pub(super) fn message(&self, kind: &str, text: &str) -> String {
+        let (line, column) = place(text, self.at);
+        let colon = if kind.is_empty() { "" } else { ": " };
+        let mut message = format!("{kind}{colon}line {line}, column {column}: {}: ", self.what);
         let quoted = self.quoted(text);
         if quoted.is_empty() {
             message.push_str("end of the line");
         } else {
             quote(&mut message, quoted);
         }
-        Error::new(self.code, message)
+        message
     }
 
     fn quoted<'a>(&self, text: &'a str) -> &'a str {

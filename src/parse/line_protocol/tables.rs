@@ -17,6 +17,8 @@ const MAXIMUM_ABSENT_CELLS: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     name: String,
+    /// Where it is first written.
+    at: usize,
     times: Vec<i64>,
     columns: Vec<Column<'a>>,
     by_key: KeyMap<'a, usize>,
@@ -25,6 +27,15 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The time of the last complete row.
+    pub(super) fn last_time(&self) -> Option<i64> {
+        self.times.last().copied()
+    }
+
     /// The row that is being read.
     pub(super) fn row(&self) -> usize {
         self.times.len()
@@ -93,6 +104,7 @@ impl<'a> Tables<'a> {
         self.by_name.insert(raw.as_bytes(), table);
         self.tables.push(Table {
             name: unescape_table(raw).into_owned(),
+            at,
             times: Vec::new(),
             columns: Vec::new(),
             by_key: KeyMap::default(),
@@ -120,7 +132,7 @@ impl<'a> Tables<'a> {
         let column = owner.columns.len();
         owner.by_key.insert(raw.as_bytes(), column);
         let key = &self.text.as_bytes()[at..=end];
-        owner.columns.push(Column::new(key, name.into_owned(), kind));
+        owner.columns.push(Column::new(key, at, name.into_owned(), kind));
         let rows = owner.times.len();
         self.count_absent(table, at, rows)?;
         Ok(column)
@@ -193,13 +205,24 @@ impl<'a> Tables<'a> {
         let owner = &self.tables[table];
         let column = &owner.columns[column];
         let what = format!(
-            "Column '{}' of table '{}' type error, found {} expected {}",
+            "Column '{}' type error, found {} expected {} (table '{}', earlier in this body)",
             column.name(),
-            owner.name,
             type_name(found),
-            type_name(column.kind())
+            type_name(column.kind()),
+            owner.name
         );
         Fault::word(at, what).with_code(Code::TypeConflict)
+    }
+
+    /// Where a table, or a column of it, is first written.
+    pub(super) fn place(&self, table: &str, column: Option<&str>) -> Option<usize> {
+        // Names that are escaped in several ways are several tables here, and one afterwards.
+        let tables = self.tables.iter().filter(|known| known.name == table);
+        let place = |known: &Table<'_>| match column {
+            None => Some(known.at),
+            Some(name) => known.columns.iter().find(|known| known.name() == name).map(|known| known.at),
+        };
+        tables.filter_map(place).min()
     }
 
     /// The points of each table.

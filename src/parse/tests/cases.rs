@@ -1,7 +1,8 @@
 //! Bodies, and what they say or why they are refused, word for word.
 
 use super::{NOW, parse, parse_limited, parse_precise, points};
-use crate::model::{Code, ColumnKind, FieldType, Precision, limits::Limits, time::WritePrecision};
+use crate::model::{Code, ColumnKind, Error, FieldType, Precision, Subject, limits::Limits, time::WritePrecision};
+use crate::parse::{Options, located};
 
 /// Bodies and their points.
 const GOOD: &[(&str, &[&str])] = &[
@@ -183,24 +184,80 @@ fn type_conflicts() {
     let cases = [
         (
             "m f=1i 1\n\nm f=1.0 2",
-            "line 3, column 3: Column 'f' of table 'm' type error, found DOUBLE expected BIGINT: 'f=1.0'",
+            "line 3, column 3: Column 'f' type error, found DOUBLE expected BIGINT (table 'm', earlier in this body): 'f=1.0'",
         ),
         (
             "m f=\"x\"\nm f=1u",
-            "line 2, column 3: Column 'f' of table 'm' type error, found BIGINT UNSIGNED expected STRING: 'f=1u'",
+            "line 2, column 3: Column 'f' type error, found BIGINT UNSIGNED expected STRING (table 'm', earlier in this body): 'f=1u'",
         ),
         (
             "m f=t\nm f=\"x\"",
-            "line 2, column 3: Column 'f' of table 'm' type error, found STRING expected BOOLEAN: 'f=\"x\"'",
+            "line 2, column 3: Column 'f' type error, found STRING expected BOOLEAN (table 'm', earlier in this body): 'f=\"x\"'",
         ),
-        ("m,a=x f=1\nm a=1", "line 2, column 3: Column 'a' of table 'm' type error, found DOUBLE expected TAG: 'a=1'"),
-        ("m f=1\nm,f=x g=1", "line 2, column 3: Column 'f' of table 'm' type error, found TAG expected DOUBLE: 'f=x'"),
-        ("m,a=x a=1", "line 1, column 7: Column 'a' of table 'm' type error, found DOUBLE expected TAG: 'a=1'"),
+        (
+            "m,a=x f=1\nm a=1",
+            "line 2, column 3: Column 'a' type error, found DOUBLE expected TAG (table 'm', earlier in this body): 'a=1'",
+        ),
+        (
+            "m f=1\nm,f=x g=1",
+            "line 2, column 3: Column 'f' type error, found TAG expected DOUBLE (table 'm', earlier in this body): 'f=x'",
+        ),
+        (
+            "m,a=x a=1",
+            "line 1, column 7: Column 'a' type error, found DOUBLE expected TAG (table 'm', earlier in this body): 'a=1'",
+        ),
     ];
     for (body, expected) in cases {
         let error = parse(body).expect_err(body);
-        assert_eq!((error.code, error.message), (Code::TypeConflict, format!("Type conflict: {expected}")), "{body:?}");
+        assert_eq!(
+            (error.code, error.message),
+            (Code::TypeConflict, format!("DataSchemaError: {expected}")),
+            "{body:?}"
+        );
     }
+}
+
+/// What others complain about is found in the body: the first place of it, though names are escaped there.
+#[test]
+fn places_of_what_others_refuse() {
+    let subject = |table: &str, column: Option<&str>, time: Option<i64>| Subject {
+        table: table.to_owned(),
+        column: column.map(str::to_owned),
+        time,
+    };
+    let body =
+        "# first\nm,h=a é=1i,v=1i 1\n\nother f=\"two\nlines\" 1\r\nm,h=b\\ c v=2i,a\\,b=3 7\nold\\ one,x=y v=1 7";
+    let limits = Limits::default();
+    let (write_precision, database_precision) = (WritePrecision::Millisecond, Precision::Nanosecond);
+    let options = Options { write_precision, database_precision, now: NOW, limits: &limits };
+    let seven = Some(7_000_000);
+    for (subject, message, expected) in [
+        (subject("m", Some("v"), None), "Bad: 'v' (table 'm')", "Bad: line 2, column 12: 'v' (table 'm'): 'v=1i'"),
+        (subject("m", Some("h"), None), "Bad: so: \"h\"", "Bad: so: line 2, column 3: \"h\": 'h=a'"),
+        (subject("m", Some("a,b"), None), "no kind 'x: y'", "line 6, column 15: no kind 'x: y': 'a\\'"),
+        (subject("old one", None, None), "Bad: table", "Bad: line 7, column 1: table: 'old\\'"),
+        (subject("m", None, seven), "Bad: time", "Bad: line 6, column 1: time: 'm'"),
+        (subject("old one", None, seven), "Bad: time", "Bad: line 7, column 1: time: 'old\\'"),
+        (subject("m", None, Some(2)), "Bad: time", "Bad: time"),
+        (subject("m", Some("x"), None), "Bad: x", "Bad: x"),
+        (subject("absent", None, None), "Bad: absent", "Bad: absent"),
+    ] {
+        let error = Error::new(Code::TypeConflict, message).about(subject);
+        assert_eq!(located(error, body.as_bytes(), &options).message, expected);
+    }
+    let plain = Error::new(Code::Internal, "Bad: 'v'");
+    assert_eq!(located(plain.clone(), body.as_bytes(), &options), plain);
+}
+
+#[test]
+fn one_byte_order_mark_in_front_is_skipped() {
+    let marked = parse("\u{feff}m f=1 1\n\u{feff}m f=1 1").unwrap();
+    assert_eq!(marked.iter().map(|batch| batch.table.as_str()).collect::<Vec<_>>(), ["m", "\u{feff}m"]);
+    assert_eq!(parse("\u{feff}\u{feff}m f=1").unwrap()[0].table, "\u{feff}m");
+    assert!(parse("\u{feff}").unwrap().is_empty());
+    assert!(parse("\u{feff}# a comment\n").unwrap().is_empty());
+    let error = parse("\u{feff}m f=x").unwrap_err();
+    assert!(error.message.contains("line 1, column 5: "), "{}", error.message);
 }
 
 #[test]

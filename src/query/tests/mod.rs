@@ -52,6 +52,7 @@ impl Sql {
     async fn run(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         match self.queries.run(self.session.clone(), sql, &Arc::new(Meter::new())).await? {
             Output::Nothing => Ok(Vec::new()),
+            Output::Description(batch) => Ok(vec![batch]),
             Output::Rows { schema, batches } => {
                 let batches: Vec<RecordBatch> = batches.try_collect().await?;
                 assert!(batches.iter().all(|batch| batch.schema() == schema));
