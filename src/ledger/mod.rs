@@ -186,7 +186,8 @@ impl<S: State> Ledger<S> {
             let began = Moment::now(&self.clock);
             let after = paths::manifest(&self.root, version + 1);
             if let Some(bytes) = store.get(&after).await? {
-                let head = Head::decode(&after, &bytes)?;
+                // Whether a damaged one is the newest, and so needed, a LIST has to tell.
+                let Ok(head) = Head::decode(&after, &bytes) else { return Ok(None) };
                 if head.parent != Some(commit) {
                     return Ok(None);
                 }
@@ -194,7 +195,7 @@ impl<S: State> Ledger<S> {
                 continue;
             }
             let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
-            if Head::decode(&hinted, &bytes)?.commit != hint.commit {
+            if !Head::decode(&hinted, &bytes).is_ok_and(|head| head.commit == hint.commit) {
                 return Ok(None);
             }
             let (key, bytes) = followed.unwrap_or((hinted, bytes));
