@@ -38,6 +38,7 @@ fn file(path: &str, epoch: u64, times: (i64, i64), rows: u64) -> DataFile {
         partition: "day=1970-01-01".to_owned(),
         size: 10,
         tail_bytes: 1,
+        tail_crc: Some(1),
         rows,
         min_time: times.0,
         max_time: times.1,

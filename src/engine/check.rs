@@ -25,6 +25,9 @@ pub struct CheckReport {
     pub segments: usize,
     /// Rows in data files.
     pub rows: u64,
+    /// Data files that were written before there were checksums. Damage in them is a problem only where it
+    /// changes what they hold.
+    pub without_checksums: usize,
     /// Objects that no manifest names: leftovers of jobs that lost, which collection removes.
     pub unreferenced: usize,
     /// What is wrong, in plain words; empty when the store is clean.
@@ -52,7 +55,11 @@ impl fmt::Display for CheckReport {
             self.rows,
             self.segments,
             self.unreferenced
-        )
+        )?;
+        match self.without_checksums {
+            0 => Ok(()),
+            files => write!(formatter, ", {files} data files without checksums, from an earlier version"),
+        }
     }
 }
 
@@ -95,6 +102,7 @@ impl Engine {
                 let path = format!("{root}{}", file.path);
                 report.files += 1;
                 report.rows += file.rows;
+                report.without_checksums += usize::from(file.tail_crc.is_none());
                 match stored.get(&path) {
                     None => report.problems.push(format!("{path}: table '{name}' needs it, but it is not there")),
                     Some(size) if *size != file.size => report
@@ -220,6 +228,7 @@ impl Engine {
         let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
         let (store, footers) = (&self.inner.store, &self.inner.footers);
         let mut rows = table::read_file(store, footers, open.root(), file, schema, precision);
+        table::verify_beginning(store, open.root(), file).await?;
         let mut sum = Sum::default();
         while let Some(batch) = rows.try_next().await? {
             sum = sum.plus(merge::sum(&batch, &Key::of(schema), &ids)?);

@@ -7,7 +7,7 @@ use super::{Engine, databases::OpenDatabase, snapshot::Losses};
 use crate::catalog::CatalogState;
 use crate::database::merge_jobs;
 use crate::ledger::Manifest;
-use crate::model::{Error, Result};
+use crate::model::Result;
 use std::sync::Arc;
 
 /// Which duties to do.
@@ -167,7 +167,11 @@ impl Engine {
                 if !job.is_possible(&newest.state) {
                     continue;
                 }
-                if self.run_merge(open, &newest, job).await.map_err(|error| in_table(&job.name, error))? {
+                if self
+                    .run_merge(open, &newest, job)
+                    .await
+                    .map_err(|error| error.at(format!("table '{}'", job.name)))?
+                {
                     report.merges += 1;
                     progress = true;
                 }
@@ -179,10 +183,6 @@ impl Engine {
         }
         self.pack_open(open, rules).await
     }
-}
-
-fn in_table(name: &str, error: Error) -> Error {
-    Error::new(error.code, format!("table '{name}': {}", error.message))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What one query sees: the newest manifest and the tail, taken once.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{
     Database, Engine,
     databases::{Committed, OpenDatabase},
 };
-use crate::database::{DatabaseState, Edit, Leaf, Table};
+use crate::database::{DatabaseState, Edit, Leaf};
 use crate::ledger::{Listing, Manifest};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
 use crate::store::{
@@ -356,19 +356,21 @@ impl Engine {
         open: &OpenDatabase,
         store: &Store,
         mut segments: Vec<SegmentName>,
-        wanted: &HashSet<TableId>,
+        wanted: &HashMap<TableId, &String>,
     ) -> Result<Option<Vec<(SegmentName, Arc<Segment>)>>> {
-        segments.retain(|name| wanted.iter().any(|table| name.may_hold(*table)));
-        let fetched: Vec<(SegmentName, Option<Arc<Segment>>)> = stream::iter(segments)
-            .map(|name| async move { Ok::<_, Error>((name, self.inner.segments.get(store, open.root(), name).await?)) })
-            .buffered(FETCHES)
-            .try_collect()
-            .await?;
+        let holds = |name: &SegmentName| wanted.iter().find(|(table, _)| name.may_hold(**table));
+        segments.retain(|name| holds(name).is_some());
+        let get = |name: SegmentName| async move {
+            let segment = self.inner.segments.get(store, open.root(), name).await;
+            let of_table = |error: Error| holds(&name).map_or(error.clone(), |(_, table)| error.of_table(table));
+            Ok::<_, Error>((name, segment.map_err(of_table)?))
+        };
+        let fetched: Vec<(SegmentName, Option<Arc<Segment>>)> =
+            stream::iter(segments).map(get).buffered(FETCHES).try_collect().await?;
         Ok(fetched.into_iter().map(|(name, segment)| segment.map(|segment| (name, segment))).collect())
     }
 }
 
-fn wanted_tables(state: &DatabaseState, names: &[String]) -> HashSet<TableId> {
-    let id = |table: &Arc<Table>| table.id;
-    names.iter().filter_map(|name| state.tables.get(name)).map(id).collect()
+fn wanted_tables<'a>(state: &DatabaseState, names: &'a [String]) -> HashMap<TableId, &'a String> {
+    names.iter().filter_map(|name| state.tables.get(name).map(|table| (table.id, name))).collect()
 }

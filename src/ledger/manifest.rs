@@ -167,7 +167,10 @@ fn text<'a>(key: &str, bytes: &'a [u8]) -> Result<(u32, Cow<'a, str>)> {
         let whose = if format > FORMAT { "a newer SiltDB" } else { "a SiltDB before the first release" };
         return Err(Error::new(
             Code::Unavailable,
-            format!("{key} has format {format}, written by {whose}; this one reads {OLDEST_FORMAT} to {FORMAT}"),
+            format!(
+                "{key} has format {format}, written by {whose}, unless its first line is damaged; this one reads \
+                 {OLDEST_FORMAT} to {FORMAT}"
+            ),
         ));
     }
     let body = &bytes[end + 1..];

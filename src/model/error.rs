@@ -134,6 +134,9 @@ impl Code {
     }
 }
 
+/// What to do about an object that is damaged or lost.
+pub const RESTORE: &str = "restore it from a backup or an earlier version of it; `siltdb check` finds all damage";
+
 /// A failure: what kind, and a message for the person who has to act on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -169,7 +172,17 @@ impl Error {
 
     /// An object whose bytes are not what was written. `key` names it for the operator.
     pub fn corrupt(key: &str, what: impl fmt::Display) -> Self {
-        Error::new(Code::Corrupt, format!("object {key} is damaged: {what}"))
+        Error::new(Code::Corrupt, format!("object {key} is damaged: {what}; {RESTORE}"))
+    }
+
+    /// The same failure; damage with the name of the table whose rows were asked for.
+    pub fn of_table(self, name: &str) -> Self {
+        if self.code == Code::Corrupt { self.at(format_args!("table '{name}'")) } else { self }
+    }
+
+    /// The same failure, with a place it was met at in front.
+    pub fn at(self, place: impl fmt::Display) -> Self {
+        Error { message: format!("{place}: {}", self.message), ..self }
     }
 }
 

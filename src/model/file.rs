@@ -17,8 +17,12 @@ pub struct DataFile {
     pub partition: String,
     /// Bytes.
     pub size: u64,
-    /// Bytes at the end of the object that hold page index and footer: one GET fetches both.
+    /// Bytes at the end of the object that hold the pages' checksums, page index and footer: one GET
+    /// fetches all.
     pub tail_bytes: u64,
+    /// CRC-32C of these bytes. None of files that were written before there were checksums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_crc: Option<u32>,
     pub rows: u64,
     /// Smallest time, ticks of the database's precision.
     pub min_time: i64,

@@ -18,7 +18,7 @@ pub mod sum;
 pub mod time;
 
 pub use batch::{PointBatch, PointColumn};
-pub use error::{Code, Error, Result, Subject};
+pub use error::{Code, Error, RESTORE, Result, Subject};
 pub use file::{DataFile, KeyBound, KeyRange, ROW_GROUP_BYTES, TagRange};
 pub use ids::{ColumnId, DatabaseId, TableId, TenantId, UserId};
 pub use mode::Mode;

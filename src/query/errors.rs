@@ -18,12 +18,18 @@ pub fn from_datafusion(error: &DataFusionError) -> Error {
         return ours;
     }
     match error.find_root() {
+        // Of a file without checksums: what is in it cannot be decoded.
+        DataFusionError::ArrowError(arrow, _) if matches!(arrow.as_ref(), ArrowError::ParquetError(_)) => {
+            Error::new(Code::Corrupt, format!("a data file is damaged: {arrow}; `siltdb check` tells which"))
+        }
         DataFusionError::ArrowError(arrow, _) => Error::new(Code::Arrow, format!("Arrow: {arrow}")),
         DataFusionError::ResourcesExhausted(message) => {
             let text = format!("Datafusion: the query needs more memory than all queries together may use: {message}");
             Error::new(Code::Planning, text)
         }
-        DataFusionError::ParquetError(parquet) => Error::new(Code::Corrupt, format!("reading a data file: {parquet}")),
+        DataFusionError::ParquetError(parquet) => {
+            Error::new(Code::Corrupt, format!("a data file is damaged: {parquet}; `siltdb check` tells which"))
+        }
         DataFusionError::Internal(message) => Error::internal(format!("Datafusion: {message}")),
         DataFusionError::IoError(io) => Error::internal(format!("Datafusion: a temporary file: {io}")),
         DataFusionError::ExecutionJoin(join) => Error::internal(format!("Datafusion: a query's task ended: {join}")),

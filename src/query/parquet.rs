@@ -36,6 +36,7 @@ pub(super) struct Files {
     store: Store,
     footers: Arc<Footers>,
     root: Arc<str>,
+    name: Arc<str>,
     schema: TableSchema,
     precision: Precision,
     /// All columns of the table.
@@ -72,6 +73,7 @@ impl Files {
             store,
             footers,
             root: table.root.as_str().into(),
+            name: table.name.as_str().into(),
             schema: table.schema.clone(),
             precision: table.precision,
             query_schema,
@@ -118,6 +120,7 @@ impl Files {
             store: self.store.clone(),
             footers: self.footers.clone(),
             root: self.root.clone(),
+            table: self.name.clone(),
             together: wanted.together,
             runtime: self.runtime.clone(),
         };
@@ -158,6 +161,7 @@ struct Readers {
     store: Store,
     footers: Arc<Footers>,
     root: Arc<str>,
+    table: Arc<str>,
     together: Option<Arc<[String]>>,
     runtime: Handle,
 }
@@ -173,7 +177,8 @@ impl ParquetFileReaderFactory for Readers {
         let Some(data_file) = file.extension::<Arc<DataFile>>() else {
             return datafusion::common::internal_err!("{} is not a data file", file.path());
         };
-        let mut reader = ObjectReader::new(&self.store, &self.footers, &self.root, data_file);
+        let mut reader =
+            ObjectReader::new(&self.store, &self.footers, &self.root, data_file).of_table(self.table.clone());
         if let Some(together) = &self.together {
             reader = reader.with_columns(together.clone());
         }

@@ -92,7 +92,8 @@ impl SnapshotTable {
             let (leaves, store, root) = (self.leaves.clone(), self.store.clone(), self.table.root.clone());
             let load = self.runtime.spawn(async move { leaves.load_all(&store, &root, &lists).await });
             let ended = |error| Error::internal(format!("reading a list of files ended: {error}"));
-            files.extend(load.await.map_err(ended).and_then(|loaded| loaded).map_err(external)?);
+            let loaded = load.await.map_err(ended).and_then(|loaded| loaded);
+            files.extend(loaded.map_err(|error| external(error.of_table(&self.table.name)))?);
         }
         Ok(files)
     }

@@ -8,7 +8,10 @@ use std::sync::{
 use moka::future::Cache;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use super::{missing, unreadable};
+use super::{
+    checksums::{PageChecksums, verify_tail},
+    missing, unreadable,
+};
 use crate::{
     model::{DataFile, Error, Result},
     store::Store,
@@ -38,9 +41,12 @@ struct Counters {
     misses: AtomicU64,
 }
 
+/// What the tail of a data file holds.
 #[derive(Debug, Clone)]
-struct Footer {
-    metadata: Arc<ParquetMetaData>,
+pub(super) struct Footer {
+    pub metadata: Arc<ParquetMetaData>,
+    /// None if the file was written before there were checksums.
+    pub checksums: Option<Arc<PageChecksums>>,
     weight: u32,
 }
 
@@ -59,14 +65,18 @@ impl Footers {
     /// Errors: the store's; [`Code::Corrupt`](crate::model::Code::Corrupt) if the object is not there
     /// ([`super::is_missing`]) or is not what the manifest says.
     pub async fn load(&self, store: &Store, root: &str, file: &DataFile) -> Result<Arc<ParquetMetaData>> {
+        self.load_all(store, root, file).await.map(|footer| footer.metadata)
+    }
+
+    /// The same, with the checksums of the file's pages.
+    pub(super) async fn load_all(&self, store: &Store, root: &str, file: &DataFile) -> Result<Footer> {
         self.counters.loads.fetch_add(1, Ordering::Relaxed);
         let path = format!("{root}{}", file.path);
         let fetch = async {
             self.counters.misses.fetch_add(1, Ordering::Relaxed);
             fetch(store, &path, file).await
         };
-        let footer = self.cache.try_get_with_by_ref(&path, fetch).await;
-        footer.map(|footer| footer.metadata).map_err(|error: Arc<Error>| Error::clone(&error))
+        self.cache.try_get_with_by_ref(&path, fetch).await.map_err(|error: Arc<Error>| Error::clone(&error))
     }
 
     /// Hits, misses and weight so far.
@@ -80,6 +90,7 @@ impl Footers {
 async fn fetch(store: &Store, path: &str, file: &DataFile) -> Result<Footer> {
     let tail = file.size.saturating_sub(file.tail_bytes)..file.size;
     let Some(bytes) = store.get_range(path, tail).await? else { return Err(missing(path)) };
+    verify_tail(path, file, &bytes)?;
     let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
     reader.try_parse_sized(&bytes, file.size).map_err(|error| unreadable(path, error))?;
     let metadata = reader.finish().map_err(|error| unreadable(path, error))?;
@@ -87,7 +98,9 @@ async fn fetch(store: &Store, path: &str, file: &DataFile) -> Result<Footer> {
         let rows = metadata.file_metadata().num_rows();
         return Err(Error::corrupt(path, format!("{rows} rows instead of {}", file.rows)));
     }
+    let checksums = PageChecksums::read(path, file, &bytes, &metadata)?.map(Arc::new);
     // `memory_size` hardly counts the page index, which the tail's length does.
-    let weight = u32::try_from(metadata.memory_size().max(bytes.len())).unwrap_or(u32::MAX);
-    Ok(Footer { metadata: Arc::new(metadata), weight })
+    let weight = metadata.memory_size().max(bytes.len()) + checksums.as_ref().map_or(0, |pages| pages.memory_size());
+    let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+    Ok(Footer { metadata: Arc::new(metadata), checksums, weight })
 }

@@ -15,6 +15,7 @@
 //!
 //! Never: decides what to write, merge or delete; knows manifests, segments or SQL.
 
+mod checksums;
 mod footers;
 mod layout;
 mod partition;
@@ -26,27 +27,29 @@ mod write;
 
 use parquet::errors::ParquetError;
 
-use crate::model::{Code, Error};
+use crate::model::{Code, Error, RESTORE};
 #[cfg(doc)]
 use crate::model::{DataFile, Sum, TableSchema};
 
+pub use checksums::verify_beginning;
 pub use footers::{CacheStatistics, Footers};
 pub use layout::ticks;
 pub use partition::{MAXIMUM_PARTITIONS, Span, choose_span, partition_of, split_by_partition};
 pub use read::{ObjectReader, read_file};
 pub use write::{Target, write_files};
 
-const MISSING: &str = "is not in the store (collected, or lost)";
+const MISSING: &str = "is not in the store: it was collected, or is lost; ";
 
 /// The error for a data file, or a list of such, that is not there. A snapshot that is older than the collector's grace
 /// meets it, and has to be taken again.
 pub fn missing(path: &str) -> Error {
-    Error::new(Code::Corrupt, format!("{path} {MISSING}"))
+    Error::new(Code::Corrupt, format!("{path} {MISSING}{RESTORE}"))
 }
 
 /// Whether an error says that a data file, or a list of such, is not there.
 pub fn is_missing(error: &Error) -> bool {
-    error.code == Code::Corrupt && error.message.ends_with(MISSING)
+    let what = error.message.strip_suffix(RESTORE).filter(|_| error.code == Code::Corrupt);
+    what.is_some_and(|what| what.ends_with(MISSING))
 }
 
 /// The error behind one of Parquet's: ours, if a store gave it; else the file is damaged.

@@ -23,9 +23,9 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{Footers, missing, unreadable};
+use super::{Footers, checksums::chunk_range, footers::Footer, missing, unreadable};
 use crate::{
-    model::{ColumnId, DataFile, Error, Precision, Result, TableSchema},
+    model::{Code, ColumnId, DataFile, Error, Precision, Result, TableSchema},
     store::Store,
 };
 
@@ -119,6 +119,10 @@ pub struct ObjectReader {
     root: Arc<str>,
     path: Arc<str>,
     file: Arc<DataFile>,
+    /// What to call the table in errors.
+    table: Option<Arc<str>>,
+    /// Once it was loaded.
+    footer: Option<Footer>,
     /// Columns to fetch together, by name.
     columns: Option<Arc<[String]>>,
     fetched: Option<RowGroup>,
@@ -139,9 +143,17 @@ impl ObjectReader {
             root: root.into(),
             path: format!("{root}{}", file.path).into(),
             file: file.clone(),
+            table: None,
+            footer: None,
             columns: None,
             fetched: None,
         }
+    }
+
+    /// Tells what to call the table in errors.
+    pub fn of_table(mut self, name: Arc<str>) -> ObjectReader {
+        self.table = Some(name);
+        self
     }
 
     /// Tells which columns will be needed: with the first request into a row group all their chunks
@@ -154,7 +166,16 @@ impl ObjectReader {
 
     /// The file's footer and page index, from the cache.
     pub async fn metadata(&mut self) -> Result<Arc<ParquetMetaData>> {
-        self.footers.load(&self.store, &self.root, &self.file).await
+        self.footer().await.map(|footer| footer.metadata)
+    }
+
+    async fn footer(&mut self) -> Result<Footer> {
+        if let Some(footer) = &self.footer {
+            return Ok(footer.clone());
+        }
+        let footer = self.footers.load_all(&self.store, &self.root, &self.file).await?;
+        self.footer = Some(footer.clone());
+        Ok(footer)
     }
 
     async fn read(&mut self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -178,13 +199,9 @@ impl ObjectReader {
     async fn fetch_row_group(&mut self, ranges: &[Range<u64>], names: &[String]) -> Result<()> {
         let Some(first) = ranges.iter().find(|range| self.in_memory(range).is_none()) else { return Ok(()) };
         let metadata = self.metadata().await?;
-        let chunk_of = |chunk: &parquet::file::metadata::ColumnChunkMetaData| {
-            let (start, length) = chunk.byte_range();
-            start..start + length
-        };
         let holds = |range: &Range<u64>| range.start <= first.start && first.end <= range.end;
         let groups = metadata.row_groups();
-        let number = groups.iter().position(|group| group.columns().iter().map(chunk_of).any(|chunk| holds(&chunk)));
+        let number = groups.iter().position(|group| group.columns().iter().map(chunk_range).any(|chunk| holds(&chunk)));
         let Some(number) = number.filter(|number| self.fetched.as_ref().is_none_or(|group| group.number != *number))
         else {
             return Ok(());
@@ -193,7 +210,7 @@ impl ObjectReader {
             .columns()
             .iter()
             .filter(|chunk| chunk.column_path().parts().first().is_some_and(|name| names.contains(name)))
-            .map(chunk_of)
+            .map(chunk_range)
             .collect();
         let bytes = self.fetch(&wanted).await?;
         self.fetched = Some(RowGroup { number, chunks: wanted.into_iter().zip(bytes).collect() });
@@ -208,33 +225,59 @@ impl ObjectReader {
         Some(bytes.slice(start..end))
     }
 
-    async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    /// Ranges from the store, their pages verified.
+    async fn fetch(&mut self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let footer = self.footer().await?;
         let fetched = self.store.get_ranges(&self.path, ranges).await?;
-        fetched.ok_or_else(|| missing(&self.path))
+        let fetched = fetched.ok_or_else(|| missing(&self.path))?;
+        if let Some(checksums) = &footer.checksums {
+            for (range, bytes) in ranges.iter().zip(&fetched) {
+                let verified = checksums.verify(range, bytes);
+                verified.map_err(|page| self.not_verified(&footer.metadata, range, page))?;
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// The error for a page that is damaged, or for a range that does not hold whole pages.
+    fn not_verified(&self, metadata: &ParquetMetaData, range: &Range<u64>, page: Option<u64>) -> Error {
+        let Some(page) = page else {
+            return Error::internal(format!("bytes {range:?} of {} are no pages", self.path));
+        };
+        let mut chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+        let chunk = chunks.find(|chunk| chunk_range(chunk).contains(&page));
+        let column = chunk.map_or_else(String::new, |chunk| chunk.column_path().string());
+        let what = format!("the page of column '{column}' at byte {page} does not match its checksum");
+        Error::corrupt(&self.path, what)
+    }
+
+    /// An error of ours on its way through Parquet's reader.
+    fn external(&self, error: Error) -> ParquetError {
+        let error = match &self.table {
+            Some(table) if error.code == Code::Corrupt => error.at(&self.file.partition).of_table(table),
+            _ => error,
+        };
+        ParquetError::External(Box::new(error))
     }
 }
 
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
         async move {
-            let bytes = self.read(std::slice::from_ref(&range)).await.map_err(external)?;
+            let bytes = self.read(std::slice::from_ref(&range)).await.map_err(|error| self.external(error))?;
             bytes.into_iter().next().ok_or_else(|| ParquetError::EOF(format!("no bytes of {range:?}")))
         }
         .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        async move { self.read(&ranges).await.map_err(external) }.boxed()
+        async move { self.read(&ranges).await.map_err(|error| self.external(error)) }.boxed()
     }
 
     fn get_metadata<'a>(
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        async move { self.metadata().await.map_err(external) }.boxed()
+        async move { self.metadata().await.map_err(|error| self.external(error)) }.boxed()
     }
-}
-
-fn external(error: Error) -> ParquetError {
-    ParquetError::External(Box::new(error))
 }

@@ -26,6 +26,8 @@ use crate::{
     store::{CreateOutcome, Store},
 };
 
+mod damage;
+
 const ROOT: &str = "t/1/d/2/";
 const MILLISECOND: Precision = Precision::Millisecond;
 /// Into one file, however large.
@@ -173,7 +175,8 @@ async fn footers_hold_what_readers_should_see() {
     let file = written(SMALL, &store, &schema, &batch).await;
     let metadata = metadata(&store, &file).await;
     let about = metadata.file_metadata();
-    assert!(about.key_value_metadata().is_none_or(Vec::is_empty), "no Arrow schema");
+    let entries = about.key_value_metadata().into_iter().flatten();
+    assert!(entries.into_iter().all(|entry| entry.key.starts_with("siltdb.")), "no Arrow schema");
     assert!(about.created_by().unwrap().starts_with("siltdb version "));
     assert!(metadata.row_groups().iter().all(|group| group.sorting_columns().is_none()));
     let fields = about.schema_descr().root_schema().get_fields();
@@ -210,8 +213,13 @@ async fn one_request_reads_footer_and_page_index() {
     let statistics = footers.statistics();
     assert_eq!((statistics.hits, statistics.misses), (7, 1));
 
-    let column_index = loaded[0].as_ref().unwrap().row_group(0).column(0).column_index_offset().unwrap();
-    assert_eq!(file.size - file.tail_bytes, column_index as u64, "the tail begins with the page index");
+    let loaded = loaded[0].as_ref().unwrap();
+    let column_index = loaded.row_group(0).column(0).column_index_offset().unwrap() as u64;
+    let pages: usize = loaded.offset_index().unwrap().iter().flatten().map(|index| index.page_locations().len()).sum();
+    let dictionaries = loaded.row_groups().iter().flat_map(|group| group.columns());
+    let dictionaries = dictionaries.filter(|chunk| chunk.dictionary_page_offset().is_some()).count();
+    let checksums = 4 * (pages + dictionaries) as u64;
+    assert_eq!(file.size - file.tail_bytes, column_index - checksums, "the tail begins with the pages' checksums");
 }
 
 #[tokio::test]

@@ -1,17 +1,18 @@
 //! Writing a data file.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures::{
     StreamExt, TryStreamExt,
     stream::{BoxStream, Peekable},
 };
-use parquet::{arrow::ArrowWriter, errors::ParquetError, file::metadata::ParquetMetaData};
+use parquet::{arrow::ArrowWriter, errors::ParquetError};
 
 use arrow::record_batch::RecordBatch;
 
 use super::{
+    checksums::PageSummer,
     layout::{Layout, conform, file_schema},
     missing,
     summary::Summary,
@@ -46,12 +47,13 @@ impl Target {
 }
 
 impl Summary {
-    fn describe(self, path: String, target: &Target, size: u64, tail_bytes: u64) -> DataFile {
+    fn describe(self, path: String, target: &Target, size: u64, tail: &Tail) -> DataFile {
         DataFile {
             path,
             partition: target.partition.clone(),
             size,
-            tail_bytes,
+            tail_bytes: tail.bytes,
+            tail_crc: Some(tail.crc),
             rows: self.rows,
             min_time: self.min_time,
             max_time: self.max_time,
@@ -155,8 +157,8 @@ async fn write_next(job: &Job<'_>, number: usize, source: &mut Source) -> Result
         let Some(batch) = source.try_next().await? else { break };
         file.write(&batch).await?;
     }
-    let (summary, size, tail_bytes) = file.finish().await?;
-    Ok(Some(summary.describe(path, job.target, size, tail_bytes)))
+    let (summary, size, tail) = file.finish().await?;
+    Ok(Some(summary.describe(path, job.target, size, &tail)))
 }
 
 fn all_null(batch: &RecordBatch, position: usize) -> bool {
@@ -170,6 +172,7 @@ struct FileWriter {
     store: Store,
     upload: Upload,
     encoder: ArrowWriter<Vec<u8>>,
+    pages: PageSummer,
     /// Positions, in the table's schema, of the columns in the file.
     kept: Vec<usize>,
     summary: Summary,
@@ -180,11 +183,13 @@ impl FileWriter {
         let path = format!("{}{path}", job.root);
         let columns: Vec<&Column> = kept.iter().map(|position| &job.schema.columns[*position]).collect();
         let sample = sample.iter().map(|batch| batch.project(&kept)).collect::<Result<Vec<_>, _>>()?;
-        let options = job.layout.options(&columns, &sample)?;
+        let pages = PageSummer::default();
+        let options = job.layout.options(&columns, &sample)?.with_page_store_factory(Arc::new(pages.clone()));
         let encoder = ArrowWriter::try_new_with_options(Vec::new(), file_schema(&columns, job.precision), options)
             .map_err(|error| not_encoded(&path, &error))?;
         let upload = job.store.upload(&path)?;
-        Ok(FileWriter { store: job.store.clone(), path, upload, encoder, kept, summary: Summary::new(job.schema) })
+        let (store, summary) = (job.store.clone(), Summary::new(job.schema));
+        Ok(FileWriter { path, store, upload, encoder, pages, kept, summary })
     }
 
     /// Encoded so far.
@@ -207,9 +212,20 @@ impl FileWriter {
         Ok(encoded)
     }
 
-    /// Completes the object. Returns its size and the length of its page index and footer, in bytes.
-    async fn finish(mut self) -> Result<(Summary, u64, u64)> {
-        let metadata = self.encoder.finish().map_err(|error| not_encoded(&self.path, &error))?;
+    /// Encodes what is left, and the tail. Returns at which byte that begins.
+    fn end(&mut self) -> Result<u64, ParquetError> {
+        self.encoder.flush()?;
+        let begin = self.encoder.bytes_written() as u64;
+        self.encoder.write_all(&self.pages.encode())?;
+        self.encoder.append_key_value_metadata(PageSummer::entry(begin));
+        let metadata = self.encoder.finish()?;
+        self.pages.verify(&metadata).map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(begin)
+    }
+
+    /// Completes the object. Returns its size in bytes, too.
+    async fn finish(mut self) -> Result<(Summary, u64, Tail)> {
+        let begin = self.end().map_err(|error| not_encoded(&self.path, &error))?;
         let last = self.send().await?;
         let written = self.encoder.bytes_written() as u64;
         let size = self.upload.finish().await?;
@@ -225,15 +241,18 @@ impl FileWriter {
             }
             Some(_) => {}
         }
-        Ok((self.summary, size, size - index_start(&metadata).unwrap_or(0).min(size)))
+        let bytes = size - begin;
+        // The tail was encoded at once, so that what was sent last holds all of it.
+        let tail = usize::try_from(bytes).ok().and_then(|bytes| last.len().checked_sub(bytes)).map(|at| &last[at..]);
+        let tail = tail.ok_or_else(|| Error::internal(format!("the tail of {} was sent in parts", self.path)))?;
+        Ok((self.summary, size, Tail { bytes, crc: crc32c::crc32c(tail) }))
     }
 }
 
-/// Where the page index begins: the writer puts it behind all data, before the footer.
-fn index_start(metadata: &ParquetMetaData) -> Option<u64> {
-    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
-    let offsets = chunks.flat_map(|chunk| [chunk.column_index_offset(), chunk.offset_index_offset()]);
-    offsets.flatten().min().and_then(|offset| u64::try_from(offset).ok())
+/// What follows a file's data: the pages' checksums, page index and footer.
+struct Tail {
+    bytes: u64,
+    crc: u32,
 }
 
 fn not_encoded(path: &str, error: &ParquetError) -> Error {

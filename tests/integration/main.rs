@@ -8,6 +8,7 @@
 //! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
+//! | `damage` | a flipped bit, in whatever object, gives an error and no wrong answer |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `connector` | CnosDB's own clients for Python read what is there |
@@ -25,6 +26,7 @@ mod client;
 mod commands;
 mod connector;
 mod conversation;
+mod damage;
 mod durability;
 mod open_at_rest;
 mod oracle;

@@ -36,6 +36,7 @@ fn file(name: &str, minute: u64, size: u64) -> DataFile {
         partition: "day".to_owned(),
         size,
         tail_bytes: 1,
+        tail_crc: Some(1),
         rows: size,
         min_time: time,
         max_time: time + 59,
