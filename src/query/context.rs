@@ -20,7 +20,7 @@ use datafusion::{
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, functions, sandbox::ClosedRegistry, time,
+    Session, ends::EndsOfGroups, errors::from_datafusion, functions, options, sandbox::ClosedRegistry, time,
     yield_exec::YieldInJoins,
 };
 
@@ -61,7 +61,7 @@ impl Context {
         analyzer.rules.insert(0, Arc::new(time::TimeSemantics));
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
         let prepared = SessionStateBuilder::new()
-            .with_config(settings())
+            .with_config(settings()?)
             .with_runtime_env(runtime)
             .with_analyzer_rules(analyzer.rules)
             .with_expr_planners(planners)
@@ -103,15 +103,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAXIMUM_PARTITIONS)
 }
 
-fn settings() -> SessionConfig {
-    let mut config = SessionConfig::new()
-        .with_create_default_catalog_and_schema(false)
-        .with_information_schema(false)
-        .with_target_partitions(processors())
-        .with_parquet_bloom_filter_pruning(false);
-    let options = config.options_mut();
-    options.execution.parquet.pushdown_filters = true;
-    options.execution.time_zone = None;
-    options.execution.parquet.schema_force_view_types = true;
-    config
+fn settings() -> Result<SessionConfig> {
+    let config = options::configuration().map_err(|error| from_datafusion(&error))?;
+    Ok(config.with_target_partitions(processors()))
 }

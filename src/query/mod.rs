@@ -21,6 +21,7 @@ mod insert;
 mod limits;
 mod literals;
 mod merge_exec;
+mod options;
 mod parquet;
 mod provider;
 mod prune;
