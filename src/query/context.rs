@@ -21,7 +21,7 @@ use crate::model::{Result, limits::Limits};
 
 use super::{
     Session, ends::EndsOfGroups, errors::from_datafusion, functions, options, sandbox::ClosedRegistry, time,
-    yield_exec::YieldInJoins,
+    yield_exec::YieldInJoins, zero::PositiveZeros,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -60,6 +60,7 @@ impl Context {
         let mut analyzer = Analyzer::default();
         analyzer.rules.insert(0, Arc::new(time::TimeSemantics));
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
+        analyzer.rules.push(Arc::new(PositiveZeros));
         let prepared = SessionStateBuilder::new()
             .with_config(settings()?)
             .with_runtime_env(runtime)

@@ -21,6 +21,8 @@ mod insert;
 mod limits;
 mod literals;
 mod merge_exec;
+mod one_zero;
+mod opaque;
 mod options;
 mod parquet;
 mod provider;
@@ -38,6 +40,7 @@ mod tests;
 mod threads;
 mod time;
 mod yield_exec;
+mod zero;
 
 use std::sync::Arc;
 

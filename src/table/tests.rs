@@ -173,7 +173,9 @@ async fn footers_hold_what_readers_should_see() {
     let file = written(SMALL, &store, &schema, &batch).await;
     let metadata = metadata(&store, &file).await;
     let about = metadata.file_metadata();
-    assert!(about.key_value_metadata().is_none_or(Vec::is_empty), "no Arrow schema");
+    let said: Vec<&str> = about.key_value_metadata().into_iter().flatten().map(|said| said.key.as_str()).collect();
+    assert!(!said.contains(&"ARROW:schema"), "no Arrow schema");
+    assert!(said.contains(&"siltdb.zero"));
     assert!(about.created_by().unwrap().starts_with("siltdb version "));
     assert!(metadata.row_groups().iter().all(|group| group.sorting_columns().is_none()));
     let fields = about.schema_descr().root_schema().get_fields();

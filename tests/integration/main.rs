@@ -10,6 +10,7 @@
 //! | `oracle` | random histories against a model in memory |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
+//! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `architecture` | rooms import only from lower floors |
 //!
@@ -29,6 +30,7 @@ mod results;
 mod retention;
 mod server;
 mod sql;
+mod two_zeros;
 mod wire;
 
 /// The program that is tested.
