@@ -15,8 +15,10 @@ mod define;
 mod ends;
 mod ends_exec;
 mod errors;
+mod fence_exec;
 mod functions;
 mod group;
+mod guard;
 mod insert;
 mod limits;
 mod literals;
@@ -33,6 +35,7 @@ mod scan;
 mod series;
 mod show;
 mod statement;
+mod subqueries;
 mod tail;
 mod tail_exec;
 #[cfg(test)]
