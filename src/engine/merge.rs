@@ -31,10 +31,12 @@ impl Engine {
         let order = order.ok_or_else(|| Error::internal("a merge needs files"))?;
         let precision = manifest.state.options.precision;
         let expired = Arc::new(Mutex::new(Sum::default()));
+        let signs = Arc::new(Mutex::new(Sum::default()));
         let oldest = horizon(&manifest.state, self.earlier_now());
         let mut sources: Vec<Rows> = Vec::new();
         for run in runs(&job.inputs) {
             let rows = self.read_run(open, run, &current.schema, precision);
+            let rows = with_one_zero(rows, &current.schema, signs.clone());
             sources.push(match oldest.filter(|oldest| job.inputs.iter().any(|file| file.min_time < *oldest)) {
                 Some(oldest) => without_older(rows, oldest, &current.schema, expired.clone()),
                 None => rows,
@@ -54,11 +56,12 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let expired = *expired.lock().unwrap_or_else(PoisonError::into_inner);
+        let signs = *signs.lock().unwrap_or_else(PoisonError::into_inner);
         let edit = Edit::Merge {
             table: job.table,
             inputs: job.inputs.iter().map(|file| file.path.clone()).collect(),
             outputs,
-            dropped: replaced.plus(expired),
+            dropped: replaced.plus(expired).plus(signs),
             base: manifest.version,
         };
         let committed = open.commit(&self.inner.store, self.limits(), &edit).await?;
@@ -94,6 +97,21 @@ fn runs(inputs: &[Arc<DataFile>]) -> Vec<Vec<Arc<DataFile>>> {
         _ => false,
     };
     inputs.chunk_by(follows).map(<[_]>::to_vec).collect()
+}
+
+/// The rows with 0.0 for the -0.0 that older files may hold. What that changes in their sum is added to
+/// `signs`.
+fn with_one_zero(rows: Rows, schema: &TableSchema, signs: Arc<Mutex<Sum>>) -> Rows {
+    let key = Key::of(schema);
+    let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
+    let change = move |batch: RecordBatch| -> Result<RecordBatch> {
+        let Some(changed) = merge::positive_zeros(&batch)? else { return Ok(batch) };
+        let change = merge::sum(&batch, &key, &ids)?.minus(merge::sum(&changed, &key, &ids)?);
+        let mut signs = signs.lock().unwrap_or_else(PoisonError::into_inner);
+        *signs = signs.plus(change);
+        Ok(changed)
+    };
+    rows.and_then(move |batch| std::future::ready(change(batch))).boxed()
 }
 
 /// The rows that are not older than `oldest`, ticks. The sum of the others is added to `expired`.

@@ -17,6 +17,7 @@ mod sort;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod zero;
 
 use arrow::record_batch::RecordBatch;
 
@@ -25,6 +26,7 @@ use crate::model::{ColumnId, Error, Result, TableSchema};
 pub use kway::merge;
 pub use sort::sort_points;
 pub use sum::sum;
+pub use zero::positive_zeros;
 
 #[cfg(doc)]
 use crate::model::Sum;

@@ -23,4 +23,14 @@ impl Sum {
             hash: self.hash.wrapping_add(other.hash),
         }
     }
+
+    /// What has to be added to `other` for this one.
+    #[must_use]
+    pub fn minus(self, other: Sum) -> Sum {
+        Sum {
+            rows: self.rows.wrapping_sub(other.rows),
+            cells: self.cells.wrapping_sub(other.cells),
+            hash: self.hash.wrapping_sub(other.hash),
+        }
+    }
 }

@@ -14,14 +14,16 @@ use datafusion::{
         runtime_env::RuntimeEnvBuilder,
     },
     optimizer::Analyzer,
+    physical_optimizer::optimizer::PhysicalOptimizer,
     prelude::SessionConfig,
 };
 
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, functions, sandbox::ClosedRegistry, time,
-    yield_exec::YieldInJoins,
+    Session, ends::EndsOfGroups, errors::from_datafusion, fence_exec::FenceOffsets, functions, guard::GuardExpressions,
+    options, sandbox::ClosedRegistry, subqueries::SubqueriesWithNulls, time, yield_exec::YieldInJoins,
+    zero::PositiveZeros,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -59,9 +61,16 @@ impl Context {
         planners.insert(0, Arc::new(time::TimeComparisons));
         let mut analyzer = Analyzer::default();
         analyzer.rules.insert(0, Arc::new(time::TimeSemantics));
+        analyzer.rules.insert(0, Arc::new(SubqueriesWithNulls));
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
+        analyzer.rules.push(Arc::new(GuardExpressions));
+        analyzer.rules.push(Arc::new(PositiveZeros));
+        // Before DataFusion's own, which begin to sort in the middle.
+        let mut physical = PhysicalOptimizer::new().rules;
+        physical.insert(0, Arc::new(FenceOffsets));
+        physical.push(Arc::new(YieldInJoins));
         let prepared = SessionStateBuilder::new()
-            .with_config(settings())
+            .with_config(settings()?)
             .with_runtime_env(runtime)
             .with_analyzer_rules(analyzer.rules)
             .with_expr_planners(planners)
@@ -71,7 +80,7 @@ impl Context {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
-            .with_physical_optimizer_rule(Arc::new(YieldInJoins))
+            .with_physical_optimizer_rules(physical)
             .build();
         Ok(Context { prepared })
     }
@@ -103,15 +112,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAXIMUM_PARTITIONS)
 }
 
-fn settings() -> SessionConfig {
-    let mut config = SessionConfig::new()
-        .with_create_default_catalog_and_schema(false)
-        .with_information_schema(false)
-        .with_target_partitions(processors())
-        .with_parquet_bloom_filter_pruning(false);
-    let options = config.options_mut();
-    options.execution.parquet.pushdown_filters = true;
-    options.execution.time_zone = None;
-    options.execution.parquet.schema_force_view_types = true;
-    config
+fn settings() -> Result<SessionConfig> {
+    let config = options::configuration().map_err(|error| from_datafusion(&error))?;
+    Ok(config.with_target_partitions(processors()))
 }

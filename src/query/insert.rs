@@ -7,7 +7,10 @@ use arrow::{
     compute::{CastOptions, cast_with_options, concat},
     datatypes::{DataType, Int64Type},
 };
-use datafusion::{common::ScalarValue, sql::sqlparser::ast::Query};
+use datafusion::{
+    common::{ScalarValue, utils::normalize_float_zero},
+    sql::sqlparser::ast::Query,
+};
 use futures::TryStreamExt;
 
 use crate::model::{
@@ -128,7 +131,7 @@ fn point_batch(table: &str, targets: &[Column], columns: &[ArrayRef], precision:
                 points.push(PointColumn { name: column.name.clone(), kind: column.kind, values });
             }
             ColumnKind::Field(field_type) => {
-                let values = cast(values, &field_type.storage_type())?;
+                let values = normalize_float_zero(&cast(values, &field_type.storage_type())?);
                 points.push(PointColumn { name: column.name.clone(), kind: column.kind, values });
             }
         }

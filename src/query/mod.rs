@@ -15,12 +15,17 @@ mod define;
 mod ends;
 mod ends_exec;
 mod errors;
+mod fence_exec;
 mod functions;
 mod group;
+mod guard;
 mod insert;
 mod limits;
 mod literals;
 mod merge_exec;
+mod one_zero;
+mod opaque;
+mod options;
 mod parquet;
 mod provider;
 mod prune;
@@ -30,6 +35,7 @@ mod scan;
 mod series;
 mod show;
 mod statement;
+mod subqueries;
 mod tail;
 mod tail_exec;
 #[cfg(test)]
@@ -37,6 +43,7 @@ mod tests;
 mod threads;
 mod time;
 mod yield_exec;
+mod zero;
 
 use std::sync::Arc;
 

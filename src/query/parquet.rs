@@ -28,7 +28,7 @@ use crate::{
     table::{Footers, ObjectReader},
 };
 
-use super::{group::Times, prune, sandbox, threads::RemoteReader};
+use super::{group::Times, one_zero::OneZeroAdapters, prune, sandbox, threads::RemoteReader};
 
 /// What every scan of one table's files shares.
 #[derive(Debug, Clone)]
@@ -147,6 +147,7 @@ impl Files {
         let statistics = prune::sum(all.iter().map(AsRef::as_ref), &self.query_schema)?;
         Ok(FileScanConfigBuilder::new(sandbox::address()?, Arc::new(source))
             .with_file_groups(file_groups)
+            .with_expr_adapter(Some(Arc::new(OneZeroAdapters)))
             .with_statistics(statistics)
             .with_projection_indices(wanted.projection)?
             .with_limit(wanted.limit)

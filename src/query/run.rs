@@ -11,9 +11,9 @@ use datafusion::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
         SchemaProvider,
     },
-    common::{Result as DataFusionResult, TableReference},
+    common::{Result as DataFusionResult, TableReference, tree_node::TreeNodeRecursion},
     execution::{SessionState, TaskContext},
-    logical_expr::{ExplainFormat, ExplainOption, LogicalPlanBuilder},
+    logical_expr::{ExplainFormat, ExplainOption, LogicalPlan, LogicalPlanBuilder},
     physical_plan::{ExecutionPlan, execute_stream},
     prelude::SQLOptions,
     sql::{parser::Statement as DataFusionStatement, resolve::resolve_table_references, sqlparser::ast},
@@ -184,6 +184,11 @@ async fn physical(
     showing: Option<Showing>,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let mut logical = state.statement_to_plan(statement.clone()).await?;
+    let mut windows = false;
+    logical.apply_with_subqueries(|node| {
+        windows |= matches!(node, LogicalPlan::Window(_));
+        Ok(if windows { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&logical)?;
     if let Some(showing) = showing {
         let options = ExplainOption::default()
@@ -192,6 +197,12 @@ async fn physical(
             .with_format(showing.format);
         logical = LogicalPlanBuilder::from(logical).explain_option_format(options)?.build()?;
     }
+    if !windows {
+        return state.create_physical_plan(&logical).await;
+    }
+    // A limit above a window function leaves out groups that it counts.
+    let mut state = state.clone();
+    state.config_mut().options_mut().optimizer.enable_topk_aggregation = false;
     state.create_physical_plan(&logical).await
 }
 

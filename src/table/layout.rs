@@ -17,11 +17,24 @@ use arrow::{
 use parquet::{
     arrow::{PARQUET_FIELD_ID_META_KEY, arrow_writer::ArrowWriterOptions},
     basic::{Compression, Encoding, ZstdLevel},
-    file::properties::{EnabledStatistics, WriterProperties},
+    file::{
+        metadata::KeyValue,
+        properties::{EnabledStatistics, WriterProperties},
+    },
     schema::types::ColumnPath,
 };
 
 use crate::model::{Column, ColumnKind, Error, FieldType, Precision, ROW_GROUP_BYTES, Result, TableSchema};
+
+/// What a file says in its footer of its zeros, and what it says: they are all 0.0, none is -0.0. Older
+/// files do not say so, and may hold both.
+const ZERO: &str = "siltdb.zero";
+const POSITIVE: &str = "positive";
+
+/// Whether a file whose Arrow schema has this metadata says that it holds no -0.0.
+pub fn has_one_zero(metadata: &HashMap<String, String>) -> bool {
+    metadata.get(ZERO).is_some_and(|zero| zero == POSITIVE)
+}
 
 /// Values of a column that are looked at to choose its encoding.
 const SAMPLED_VALUES: usize = 16_384;
@@ -66,6 +79,7 @@ impl Layout {
             .set_data_page_row_count_limit(self.page_rows)
             .set_data_page_size_limit(1 << 20)
             .set_write_batch_size(self.page_rows.min(1_024))
+            .set_key_value_metadata(Some(vec![KeyValue::new(ZERO.to_owned(), POSITIVE.to_owned())]))
             .set_statistics_enabled(EnabledStatistics::Page);
         for (position, column) in columns.iter().enumerate() {
             let path = ColumnPath::from(column.name.as_str());

@@ -33,7 +33,7 @@ use crate::model::{DataFile, Sum, TableSchema};
 
 pub use checksums::verify_beginning;
 pub use footers::{CacheStatistics, Footers};
-pub use layout::ticks;
+pub use layout::{has_one_zero, ticks};
 pub use partition::{MAXIMUM_PARTITIONS, Span, choose_span, partition_of, split_by_partition};
 pub use read::{ObjectReader, read_file};
 pub use write::{Target, write_files};

@@ -175,8 +175,9 @@ async fn footers_hold_what_readers_should_see() {
     let file = written(SMALL, &store, &schema, &batch).await;
     let metadata = metadata(&store, &file).await;
     let about = metadata.file_metadata();
-    let entries = about.key_value_metadata().into_iter().flatten();
-    assert!(entries.into_iter().all(|entry| entry.key.starts_with("siltdb.")), "no Arrow schema");
+    let entries: Vec<&str> = about.key_value_metadata().into_iter().flatten().map(|entry| entry.key.as_str()).collect();
+    assert!(entries.iter().all(|key| key.starts_with("siltdb.")), "no Arrow schema");
+    assert!(entries.contains(&"siltdb.zero"));
     assert!(about.created_by().unwrap().starts_with("siltdb version "));
     assert!(metadata.row_groups().iter().all(|group| group.sorting_columns().is_none()));
     let fields = about.schema_descr().root_schema().get_fields();

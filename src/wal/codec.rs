@@ -3,7 +3,7 @@
 //! ```text
 //! "SILTWAL1"
 //! per table: an Arrow IPC stream with one record batch, buffers compressed by zstd
-//! footer:    JSON {"tables":[{table, offset, length, crc, rows, min_time, max_time, sum}]}
+//! footer:    JSON {"tables":[{table, offset, length, crc, rows, min_time, max_time, sum}], "one_zero": true}
 //! footer length, 4 bytes little endian · CRC-32C of the footer, likewise · "SILTWAL1"
 //! ```
 
@@ -14,7 +14,8 @@ use arrow::ipc::{CompressionType, reader::StreamReader, writer::IpcWriteOptions,
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Segment, SegmentTable, describe};
+use super::rows::{Segment, SegmentTable, column_ids, describe, key_of};
+use crate::merge;
 use crate::model::{Error, Result, Sum, TableId};
 
 const MAGIC: &[u8; 8] = b"SILTWAL1";
@@ -23,6 +24,9 @@ const TRAILER: usize = 4 + 4 + MAGIC.len();
 #[derive(Serialize, Deserialize)]
 struct Footer {
     tables: Vec<Entry>,
+    /// Whether every zero is the positive one. Older segments do not say so.
+    #[serde(default)]
+    one_zero: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,7 +60,7 @@ pub fn encode(parts: &[SegmentTable]) -> Result<Bytes> {
             sum: part.sum,
         });
     }
-    let footer = serde_json::to_vec(&Footer { tables })
+    let footer = serde_json::to_vec(&Footer { tables, one_zero: true })
         .map_err(|error| Error::internal(format!("a segment's footer cannot be encoded: {error}")))?;
     let length = u32::try_from(footer.len()).map_err(|_| Error::internal("a segment's footer is over 4 GiB"))?;
     bytes.extend_from_slice(&footer);
@@ -84,9 +88,17 @@ pub fn decode(key: &str, bytes: &[u8]) -> Result<Segment> {
         {
             return Err(Error::corrupt(key, format!("its footer does not describe table {}", entry.table)));
         }
-        tables.push(part);
+        tables.push(if footer.one_zero { part } else { with_one_zero(part)? });
     }
     Ok(Segment { tables, size: bytes.len() as u64 })
+}
+
+/// The rows of an older segment as a newer one would have them, with the sum of those.
+fn with_one_zero(part: SegmentTable) -> Result<SegmentTable> {
+    let Some(batch) = merge::positive_zeros(&part.batch)? else { return Ok(part) };
+    let (key, ids) = (key_of(batch.schema_ref())?, column_ids(batch.schema_ref())?);
+    let sum = merge::sum(&batch, &key, &ids)?;
+    describe(part.table, batch, sum)
 }
 
 fn footer(key: &str, bytes: &[u8]) -> Result<Footer> {

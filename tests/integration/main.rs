@@ -12,6 +12,7 @@
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `connector` | CnosDB's own clients for Python read what is there |
+//! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `upgrade` | a store that an earlier program has left goes on |
@@ -36,6 +37,7 @@ mod retention;
 mod server;
 mod sql;
 mod stores;
+mod two_zeros;
 mod upgrade;
 mod wire;
 

@@ -92,7 +92,8 @@ fn double(text: &str, start: Start) -> Result<(Number, usize), Fault> {
         None
     };
     let value = match exact {
-        Some(value) if start.negative => -value,
+        // Not -value: there is one zero.
+        Some(value) if start.negative => 0.0 - value,
         Some(value) => value,
         None => rounded(text, start.at, end)?,
     };
@@ -108,7 +109,8 @@ fn scale(mantissa: u64, exponent: isize) -> Option<f64> {
 
 fn rounded(text: &str, at: usize, end: usize) -> Result<f64, Fault> {
     match text[at..end].parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
+        // Of both zeros the sum is the positive one.
+        Ok(value) if value.is_finite() => Ok(value + 0.0),
         Ok(_) => Err(out_of_range(at, "DOUBLE")),
         Err(_) => Err(not_a_value(text, at)),
     }

@@ -55,7 +55,8 @@ fn point(line: &ParsedLine<'_>) -> Point {
     let mut fields = BTreeMap::new();
     for (key, value) in &line.field_set {
         fields.entry(key.to_string()).or_insert_with(|| match value {
-            FieldValue::F64(value) => Field::Double(*value),
+            // There is one zero.
+            FieldValue::F64(value) => Field::Double(*value + 0.0),
             FieldValue::I64(value) => Field::BigInt(*value),
             FieldValue::U64(value) => Field::BigIntUnsigned(*value),
             FieldValue::Boolean(value) => Field::Boolean(*value),

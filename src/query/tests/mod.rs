@@ -1,5 +1,6 @@
 //! SQL on an engine in memory.
 
+mod answers;
 mod ends;
 mod hostile;
 mod made;

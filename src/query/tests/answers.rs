@@ -1,0 +1,128 @@
+//! Answers that DataFusion 55.2 gets wrong when it is left to itself.
+
+use super::Sql;
+
+/// Two series on two days, with NULLs.
+async fn numbers() -> Sql {
+    let sql = Sql::new().await;
+    sql.all(&[
+        "CREATE TABLE n (v DOUBLE, i BIGINT, j BIGINT, TAGS(k))",
+        "INSERT n (time, k, v, i, j) VALUES (1, 'a', 0.0, 1, 10), (2, 'b', -0.0, 2, 20), (3, 'c', 5.0, NULL, 30)",
+        "INSERT n (time, k, v, i, j) VALUES (86400000000004, 'd', -1.0, 4, NULL), (86400000000005, 'e', NULL, 5, 50)",
+    ])
+    .await;
+    sql
+}
+
+#[tokio::test]
+async fn there_is_one_zero() {
+    let sql = numbers().await;
+    for (query, answer) in [
+        ("SELECT count(*) FROM n WHERE v = 0", "2"),
+        ("SELECT count(*) FROM n WHERE v IN (0, 5, 7, 8)", "3"),
+        ("SELECT count(*) FROM n WHERE v * -1 IN (0, -5, 7, 8)", "3"),
+        ("SELECT count(*) FROM n WHERE v NOT IN (0, 5, 7, 8)", "1"),
+        ("SELECT count(*) FROM n WHERE CASE v * -1 WHEN 0 THEN true ELSE false END", "2"),
+        ("SELECT count(nullif(-v, 0)) FROM n", "2"),
+        ("SELECT count(*) FROM n a JOIN (SELECT 0.0 AS z) k ON -a.v = k.z", "2"),
+        ("SELECT count(*) FROM n a JOIN (SELECT '-0.0'::double AS z) k ON a.v = k.z", "2"),
+        ("SELECT count(*) FROM n WHERE -v IN (SELECT 0.0)", "2"),
+        ("SELECT count(DISTINCT -v) FROM n", "3"),
+        ("SELECT count(*) FROM (SELECT round(v - 0.4) AS r FROM n GROUP BY round(v - 0.4))", "4"),
+        ("SELECT -0.0, '-0.0'::double, round(-0.4), 0.0 * -1, -(v * 0) FROM n WHERE k = 'a'", "0.0,0.0,0.0,0.0,0.0"),
+        ("SELECT k FROM n WHERE v = 0 ORDER BY -v, k DESC", "b;a"),
+        ("SELECT v FROM n WHERE k = 'b'", "0.0"),
+        ("SELECT 1 / (v * -1) FROM n WHERE k = 'a'", "inf"),
+        ("SELECT arrow_cast(-0.4, 'Float32') - 0.0 > 0, cast(-1e-300 AS FLOAT) FROM n WHERE k = 'a'", "false,0.0"),
+    ] {
+        assert_eq!(sql.cells(query).await, answer, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_left_out_only_where_it_is_there() {
+    let sql = Sql::new().await;
+    sql.all(&[
+        "CREATE TABLE t (v BIGINT)",
+        "INSERT t (time, v) VALUES ('2025-10-26 23:00:00', 1), ('2025-10-26 23:30:00', 2), ('2025-10-27 00:00:00', 3), \
+         ('2025-10-27 00:30:00', 4), ('2025-01-30 10:00:00', 5), ('2025-01-31 09:00:00', 6)",
+    ])
+    .await;
+    for query in [
+        "SELECT v FROM (SELECT v, cast(time AS time) AS c, row_number() OVER (ORDER BY time) AS n FROM t) ORDER BY c",
+        "SELECT v FROM (SELECT v, cast(time AS time) AS c FROM (SELECT * FROM t ORDER BY time LIMIT 9)) ORDER BY c",
+        "SELECT v FROM (SELECT * FROM t ORDER BY time LIMIT 9) ORDER BY cast(time AS time)",
+    ] {
+        assert_eq!(sql.cells(query).await, "3;4;6;5;1;2", "{query}");
+    }
+    let months = "SELECT v FROM (SELECT * FROM t ORDER BY time LIMIT 2) ORDER BY time + interval '1 month'";
+    assert_eq!(sql.cells(months).await, "6;5");
+    let logarithm = "SELECT v FROM (SELECT * FROM t ORDER BY v LIMIT 3) ORDER BY log(0.5, v)";
+    assert_eq!(sql.cells(logarithm).await, "3;2;1");
+}
+
+#[tokio::test]
+async fn null_is_not_false() {
+    let sql = numbers().await;
+    for (query, answer) in [
+        ("SELECT count(*) FROM n WHERE NOT (i IN (1, 2) AND i IN (4, 5))", "4"),
+        ("SELECT count(*) FROM n WHERE (i IN (1, 2) AND i IN (4, 5)) IS NULL", "1"),
+        ("SELECT count(*) FROM n WHERE ((i = 1 OR i = 2) AND (i = 4 OR i = 5)) IS NULL", "1"),
+        ("SELECT count(*) FROM n WHERE i NOT IN (1, 2) OR i NOT IN (4, 5)", "4"),
+        ("SELECT count(*) FROM n WHERE i IN (1, 2) AND i NOT IN (4, NULL)", "0"),
+        ("SELECT count(*) FROM n WHERE i IN (1, 2, 4) AND i IN (2, 4, 5) AND NOT i IN (5, 1)", "2"),
+        ("SELECT count(*) FROM n WHERE (i ^ i) = 0", "4"),
+        ("SELECT count(power(i, 0)), count(log(i + 1, 1)), count(log(i + 2, i + 2)) FROM n", "4,4,4"),
+        ("SELECT count(*) FROM n WHERE try_cast(i + 1000000 AS smallint) > 1", "0"),
+        ("SELECT count(*) FROM n WHERE array_has([i, 1], 7)", "0"),
+        ("SELECT count(*) FROM n WHERE NOT array_has([1, 2], i)", "2"),
+    ] {
+        assert_eq!(sql.cells(query).await, answer, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn not_in_knows_what_it_does_not_know() {
+    let sql = numbers().await;
+    sql.all(&[
+        "CREATE TABLE o (i BIGINT, g BIGINT, TAGS(k))",
+        "INSERT o (time, k, i, g) VALUES (1, 'a', 1, 1), (2, 'b', NULL, 2), (3, 'c', 4, 3), (4, 'd', 4, NULL)",
+    ])
+    .await;
+    for (query, answer) in [
+        ("SELECT k FROM n WHERE i NOT IN (SELECT i FROM o) ORDER BY k", ""),
+        ("SELECT k FROM n WHERE i NOT IN (SELECT i FROM o WHERE i IS NOT NULL) ORDER BY k", "b;e"),
+        ("SELECT k FROM n WHERE 3 NOT IN (SELECT i FROM o WHERE o.k = n.k) ORDER BY k", "a;c;d;e"),
+        ("SELECT k FROM n WHERE 3 NOT IN (SELECT i FROM o) ORDER BY k", ""),
+        ("SELECT k FROM n WHERE i NOT IN (SELECT o.i FROM o WHERE o.i = n.i) ORDER BY k", "b;c;e"),
+        ("SELECT k FROM n WHERE i NOT IN (SELECT o.i FROM o WHERE o.g > n.i) ORDER BY k", "b;c;d;e"),
+        ("SELECT k FROM n WHERE i NOT IN (SELECT i FROM o) OR k = 'a' ORDER BY k", "a"),
+        ("SELECT k FROM n WHERE NOT (i IN (SELECT i FROM o) OR k = 'a') ORDER BY k", ""),
+        ("SELECT k FROM n WHERE (i IN (SELECT i FROM o)) IS NULL ORDER BY k", "b;c;e"),
+        ("SELECT k FROM n WHERE i IN (SELECT i FROM o) OR k = 'b' ORDER BY k", "a;b;d"),
+        ("SELECT k FROM n WHERE (CASE WHEN i > 100 THEN 1 END) NOT IN (SELECT g FROM o WHERE g = 1) ORDER BY k", ""),
+    ] {
+        assert_eq!(sql.cells(query).await, answer, "{query}");
+    }
+    let below = "SELECT k FROM n WHERE EXISTS (SELECT 1 FROM o LEFT JOIN (SELECT * FROM o AS q WHERE q.g = n.i) AS p \
+                 ON o.k = p.k WHERE p.g IS NULL)";
+    assert!(sql.error(below).await.message.contains("outer join"));
+}
+
+#[tokio::test]
+async fn limits_leave_out_nothing_that_is_needed() {
+    let sql = numbers().await;
+    for (query, answer) in [
+        ("SELECT count(*) FROM (SELECT * FROM (SELECT j FROM n LIMIT 3 OFFSET 2) ORDER BY j)", "3"),
+        ("SELECT j FROM (SELECT j FROM n ORDER BY time LIMIT 3 OFFSET 2) ORDER BY j DESC", ";50;30"),
+        (
+            "SELECT j, row_number() OVER (ORDER BY j) FROM (SELECT j FROM n ORDER BY time LIMIT 3 OFFSET 2) ORDER BY j",
+            "30,1;50,2;,3",
+        ),
+        ("SELECT k FROM n ORDER BY time LIMIT 2 OFFSET 1", "b;c"),
+        ("SELECT k, count(*) OVER () FROM n GROUP BY k ORDER BY k LIMIT 1", "a,5"),
+        ("SELECT i, count(*) OVER () FROM n GROUP BY i ORDER BY i LIMIT 1", "1,5"),
+    ] {
+        assert_eq!(sql.cells(query).await, answer, "{query}");
+    }
+}

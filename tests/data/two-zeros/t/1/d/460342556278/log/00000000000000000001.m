@@ -1,0 +1,3 @@
+siltdb-manifest 3 plain c66875aa
+{"version":1,"commit":"1407cc4299f84080afa03d8f9f71af98","parent":null,"kind":"begin","recent":[]}
+{"tenant":1,"id":460342556278,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":1,"dropped":false}

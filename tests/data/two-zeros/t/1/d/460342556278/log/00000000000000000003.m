@@ -1,0 +1,4 @@
+siltdb-manifest 3 plain f13ddfff
+{"version":3,"commit":"d36061dad4f1dd72dcf911f09a039b5a","parent":"513c7f196324ab776d4160ab05d055c5","kind":"seal","recent":[[1,"1407cc4299f84080afa03d8f9f71af98"],[2,"513c7f196324ab776d4160ab05d055c5"]]}
+{"tenant":1,"id":460342556278,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":3,"floor":1,"frozen":null,"gc_fence":0,"next_table":2,"dropped":false}
+"z" {"id":1,"schema":{"columns":[{"id":0,"name":"time","kind":"Time"},{"id":1,"name":"k","kind":"Tag"},{"id":3,"name":"n","kind":{"Field":"BigInt"}},{"id":2,"name":"v","kind":{"Field":"Double"}}]},"next_column":4,"files":[],"settled":{"rows":0,"cells":0,"hash":0},"dropped":{"rows":0,"cells":0,"hash":0}}
