@@ -45,6 +45,10 @@ async fn databases() {
     sql.all(&["DROP DATABASE b", "DROP DATABASE IF EXISTS b"]).await;
     for (text, code) in [
         ("CREATE DATABASE lowercase", Code::DatabaseExists),
+        ("CREATE DATABASE information_schema", Code::DatabaseExists),
+        ("CREATE DATABASE cluster_schema", Code::DatabaseExists),
+        ("CREATE DATABASE usage_schema", Code::DatabaseExists),
+        ("DROP DATABASE usage_schema", Code::DropForbidden),
         ("DROP DATABASE b", Code::DatabaseNotFound),
         ("DESCRIBE DATABASE b", Code::DatabaseNotFoundInQuery),
         ("SHOW TABLES ON b", Code::DatabaseNotFoundInQuery),
