@@ -21,7 +21,7 @@ use crate::model::{Result, limits::Limits};
 
 use super::{
     Session, ends::EndsOfGroups, errors::from_datafusion, functions, sandbox::ClosedRegistry, time,
-    yield_exec::YieldInJoins,
+    understood::Functions, yield_exec::YieldInJoins,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -95,6 +95,12 @@ impl Context {
     /// Names of the functions that may stand in `FROM`.
     pub fn is_table_function(&self, name: &str) -> bool {
         self.prepared.table_functions().contains_key(name)
+    }
+}
+
+impl Functions for Context {
+    fn is_of_one_row(&self, name: &str) -> bool {
+        self.prepared.scalar_functions().contains_key(name) || self.prepared.higher_order_functions().contains_key(name)
     }
 }
 

@@ -36,6 +36,7 @@ mod tail_exec;
 mod tests;
 mod threads;
 mod time;
+mod understood;
 mod yield_exec;
 
 use std::sync::Arc;

@@ -34,7 +34,9 @@ use crate::{
     table,
 };
 
-use super::{Output, Request, errors::from_datafusion, provider::SnapshotTable, statement::Explain, timed_out};
+use super::{
+    Output, Request, errors::from_datafusion, provider::SnapshotTable, statement::Explain, timed_out, understood,
+};
 
 /// Batches that wait between a query and its reader.
 const BATCHES_IN_FLIGHT: usize = 2;
@@ -79,6 +81,7 @@ fn costs(meter: &Meter, schema: SchemaRef) -> Result<RecordBatch> {
 }
 
 async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>) -> Result<Output> {
+    understood::check(&query, &request.queries.context)?;
     // Shared and not copied: only the planning threads have the stack to copy what is deep.
     let statement = Arc::new(DataFusionStatement::Statement(Box::new(ast::Statement::Query(query))));
     let mut attempt = 1;
