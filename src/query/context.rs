@@ -20,7 +20,7 @@ use datafusion::{
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, functions, sandbox::ClosedRegistry, time,
+    Session, ends::EndsOfGroups, errors::from_datafusion, exact, functions, sandbox::ClosedRegistry, time,
     understood::Functions, yield_exec::YieldInJoins,
 };
 
@@ -67,7 +67,7 @@ impl Context {
             .with_expr_planners(planners)
             .with_scalar_functions(scalar)
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
-            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_aggregate_functions(exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions()))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))

@@ -4,6 +4,7 @@
 
 mod measure;
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use datafusion::{
     arrow::datatypes::{DataType, FieldRef},
     catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider},
     common::{
-        DataFusionError, Result, ScalarValue,
+        DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue,
         config::ConfigOptions,
         tree_node::{Transformed, TreeNode},
     },
@@ -21,6 +22,8 @@ use datafusion::{
     },
     optimizer::AnalyzerRule,
 };
+
+use super::exact::Arithmetic;
 
 use measure::Growth;
 
@@ -158,7 +161,15 @@ impl ScalarUDFImpl for CheckLength {
     }
 }
 
-/// Puts the bounds where the registry does not: operators, and functions the planner chooses itself.
+/// What the expressions of a node with these inputs speak of.
+fn merged(inputs: &[DFSchemaRef]) -> DFSchema {
+    let mut inputs = inputs.iter();
+    let mut merged = inputs.next().map_or_else(DFSchema::empty, |first| first.as_ref().clone());
+    inputs.for_each(|input| merged.merge(input));
+    merged
+}
+
+/// Puts the bounds, and checked arithmetic, where the registry does not: operators, and functions the planner chooses itself.
 #[derive(Debug)]
 pub struct BoundFunctions {
     bounded: HashMap<String, Arc<ScalarUDF>>,
@@ -176,7 +187,7 @@ impl BoundFunctions {
         }
     }
 
-    fn rewrite(&self, expr: Expr) -> Result<Transformed<Expr>> {
+    fn rewrite(&self, expr: Expr, schema: impl FnOnce() -> Arc<DFSchema>) -> Result<Transformed<Expr>> {
         match expr {
             Expr::ScalarFunction(call) if !call.func.inner().is::<Bounded>() => match self.bounded.get(call.name()) {
                 Some(bounded) => {
@@ -190,7 +201,7 @@ impl BoundFunctions {
                 let concatenation = BinaryExpr::new(Box::new(left), Operator::StringConcat, right);
                 Ok(Transformed::yes(Expr::BinaryExpr(concatenation)))
             }
-            other => Ok(Transformed::no(other)),
+            other => Ok(Arithmetic::rewrite(other, schema)),
         }
     }
 }
@@ -203,9 +214,14 @@ impl AnalyzerRule for BoundFunctions {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
             let names = NamePreserver::new(&node);
+            let input = LazyCell::new({
+                let inputs: Vec<DFSchemaRef> = node.inputs().iter().map(|input| input.schema().clone()).collect();
+                move || Arc::new(merged(&inputs))
+            });
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
-                Ok(expr.transform_up(|part| self.rewrite(part))?.update_data(|expr| name.restore(expr)))
+                let rewritten = expr.transform_up(|part| self.rewrite(part, || Arc::clone(&input)))?;
+                Ok(rewritten.update_data(|expr| name.restore(expr)))
             })?
             .map_data(LogicalPlan::recompute_schema)
         })?;

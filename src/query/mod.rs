@@ -15,6 +15,7 @@ mod define;
 mod ends;
 mod ends_exec;
 mod errors;
+mod exact;
 mod functions;
 mod group;
 mod insert;
