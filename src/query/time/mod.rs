@@ -6,6 +6,8 @@ mod compare;
 mod moment;
 mod units;
 
+pub(super) use moment::parse;
+
 use datafusion::{
     arrow::datatypes::{DataType, TimeUnit},
     common::{
