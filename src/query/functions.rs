@@ -14,6 +14,7 @@ use datafusion::{
     common::{
         DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue,
         config::ConfigOptions,
+        plan_err,
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{
@@ -161,6 +162,11 @@ impl ScalarUDFImpl for CheckLength {
     }
 }
 
+fn is_zero(argument: Option<&Expr>) -> bool {
+    let zero = ScalarValue::Int64(Some(0));
+    matches!(argument, Some(Expr::Literal(value, _)) if value.cast_to(&DataType::Int64).is_ok_and(|value| value == zero))
+}
+
 /// What the expressions of a node with these inputs speak of.
 fn merged(inputs: &[DFSchemaRef]) -> DFSchema {
     let mut inputs = inputs.iter();
@@ -200,6 +206,10 @@ impl BoundFunctions {
                 let left = self.check_length.call(vec![*left, (*right).clone()]);
                 let concatenation = BinaryExpr::new(Box::new(left), Operator::StringConcat, right);
                 Ok(Transformed::yes(Expr::BinaryExpr(concatenation)))
+            }
+            // DataFusion finds out while it runs, and calls it a fault of its own.
+            Expr::AggregateFunction(call) if call.func.name() == "nth_value" && is_zero(call.params.args.get(1)) => {
+                plan_err!("nth_value counts from 1, or from -1 backwards: there is no value 0")
             }
             other => Ok(Arithmetic::rewrite(other, schema)),
         }

@@ -35,7 +35,11 @@ use crate::{
 };
 
 use super::{
-    Output, Request, errors::from_datafusion, provider::SnapshotTable, statement::Explain, timed_out, understood,
+    Output, Request,
+    errors::{from_datafusion, from_planning, is_of_row_filter},
+    provider::SnapshotTable,
+    statement::Explain,
+    timed_out, understood,
 };
 
 /// Batches that wait between a query and its reader.
@@ -85,23 +89,32 @@ async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>
     // Shared and not copied: only the planning threads have the stack to copy what is deep.
     let statement = Arc::new(DataFusionStatement::Statement(Box::new(ast::Statement::Query(query))));
     let mut attempt = 1;
+    let mut filter_in_scans = true;
     loop {
-        match start(request, statement.clone(), showing.clone()).await {
+        match start(request, statement.clone(), showing.clone(), filter_in_scans).await {
             // The snapshot was older than what the collector keeps. A new one names other files.
             Err(error) if table::is_missing(&error) && attempt < ATTEMPTS => attempt += 1,
+            // Above the scans, where the tail is filtered: the same error, or none if another condition is first.
+            Err(error) if is_of_row_filter(&error) && filter_in_scans => filter_in_scans = false,
             other => return other,
         }
     }
 }
 
 /// Runs a query up to its first batch: until then a failure leaves nothing half said.
-async fn start(request: &Request, statement: Arc<DataFusionStatement>, showing: Option<Showing>) -> Result<Output> {
+async fn start(
+    request: &Request,
+    statement: Arc<DataFusionStatement>,
+    showing: Option<Showing>,
+    filter_in_scans: bool,
+) -> Result<Output> {
     let catalogs = match timeout_at(request.deadline, snapshots(request, &statement)).await {
         Ok(catalogs) => catalogs?,
         Err(_) => return Err(request.timed_out()),
     };
     let now = request.engine().clock().now();
-    let state = request.queries.context.session(&request.session, catalogs, now);
+    let mut state = request.queries.context.session(&request.session, catalogs, now);
+    state.config_mut().options_mut().execution.parquet.pushdown_filters &= filter_in_scans;
     let (state, plan) = plan(request, state, statement, showing).await?;
     let schema = plan.schema();
     let mut batches = drive(request, plan, state.task_ctx());
@@ -177,7 +190,7 @@ async fn plan(
         Err(_) => Err(request.timed_out()),
         Ok(Err(error)) => Err(Error::internal(format!("planning ended: {error}"))),
         Ok(Ok(None)) => Err(Error::internal("planning panicked, or found no thread")),
-        Ok(Ok(Some((state, plan)))) => Ok((state, plan.map_err(|error| from_datafusion(&error))?)),
+        Ok(Ok(Some((state, plan)))) => Ok((state, plan.map_err(|error| from_planning(&error))?)),
     }
 }
 
