@@ -30,6 +30,7 @@ mod sandbox;
 mod scan;
 mod series;
 mod show;
+mod star;
 mod statement;
 mod tail;
 mod tail_exec;
