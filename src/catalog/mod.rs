@@ -23,8 +23,8 @@ pub const DEFAULT_TENANT: &str = "cnosdb";
 pub const DEFAULT_DATABASE: &str = "public";
 /// The administrator that is there from the start.
 pub const ROOT_USER: &str = "root";
-/// Databases that cannot be dropped.
-const SYSTEM_DATABASES: [&str; 4] = ["cluster_schema", "information_schema", DEFAULT_DATABASE, "usage_schema"];
+/// Names of schemas about the system: no database can have them.
+const SYSTEM_SCHEMAS: [&str; 3] = ["cluster_schema", "information_schema", "usage_schema"];
 
 /// Everything the catalog knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -130,9 +130,15 @@ impl CatalogState {
     }
 }
 
-/// Refuses to drop what has to stay.
-pub fn check_droppable(name: &str) -> Result<()> {
-    if SYSTEM_DATABASES.contains(&name) {
+/// Refuses to create what is not for users to create.
+pub fn check_creatable(name: &str) -> Result<()> {
+    if SYSTEM_SCHEMAS.contains(&name) { Err(database_exists(name)) } else { Ok(()) }
+}
+
+/// Refuses to drop what has to stay. A database that got the name of a system schema before that was
+/// refused is there, and can go.
+pub fn check_droppable(name: &str, is_there: bool) -> Result<()> {
+    if name == DEFAULT_DATABASE || (SYSTEM_SCHEMAS.contains(&name) && !is_there) {
         return Err(Error::new(Code::DropForbidden, format!("Database {name:?} forbid drop")));
     }
     Ok(())

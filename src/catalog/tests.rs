@@ -28,8 +28,17 @@ fn databases_come_and_go_by_name() {
 
 #[test]
 fn system_databases_stay() {
-    assert_eq!(check_droppable("public").unwrap_err().code, Code::DropForbidden);
-    assert!(check_droppable("air").is_ok());
+    for is_there in [false, true] {
+        assert_eq!(check_droppable("public", is_there).unwrap_err().code, Code::DropForbidden);
+        assert!(check_droppable("air", is_there).is_ok());
+    }
+    for name in ["cluster_schema", "information_schema", "usage_schema"] {
+        assert_eq!(check_creatable(name).unwrap_err().code, Code::DatabaseExists);
+        assert_eq!(check_droppable(name, false).unwrap_err().code, Code::DropForbidden);
+        // Of a store in which it could still be created.
+        assert!(check_droppable(name, true).is_ok());
+    }
+    assert!(check_creatable("air").is_ok());
 }
 
 #[tokio::test]

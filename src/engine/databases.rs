@@ -265,6 +265,9 @@ impl Engine {
         if_not_exists: bool,
     ) -> Result<()> {
         crate::model::names::check_name("Database name", name)?;
+        if let Err(taken) = catalog::check_creatable(name) {
+            return if if_not_exists { Ok(()) } else { Err(taken) };
+        }
         if let Some(id) = self.newest_catalog().await?.state.database(tenant, name) {
             let manifest = self.open_database(tenant, id).ledger.load(&self.inner.store).await?.manifest;
             if !manifest.state.dropped {
@@ -287,8 +290,9 @@ impl Engine {
     }
 
     pub async fn drop_database(&self, tenant: TenantId, name: &str, if_exists: bool) -> Result<()> {
-        catalog::check_droppable(name)?;
-        let Some(id) = self.newest_catalog().await?.state.database(tenant, name) else {
+        let found = self.newest_catalog().await?.state.database(tenant, name);
+        catalog::check_droppable(name, found.is_some())?;
+        let Some(id) = found else {
             return if if_exists { Ok(()) } else { Err(catalog::database_not_found(name)) };
         };
         // The manifest first: from then on every confirm and every snapshot knows. That it is dropped

@@ -1,6 +1,7 @@
 //! What one query sees: the newest manifest and the tail, taken once.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,9 @@ use crate::wal::{self, Segment, SegmentTable};
 const ATTEMPTS: usize = 10;
 /// Segments fetched at once.
 const FETCHES: usize = 16;
+
+/// Columns up to which one is searched for among them, and not in a map.
+const SEARCHED: usize = 64;
 
 /// One moment of a database.
 #[derive(Debug, Clone)]
@@ -157,10 +161,16 @@ impl Arrangement {
         choose: impl Fn(&ArrayRef) -> Result<ArrayRef>,
     ) -> Result<RecordBatch> {
         let fields = rows.schema_ref().fields();
+        // Asked for each of thousands of columns, a search through thousands would take seconds.
+        let places: LazyCell<HashMap<&str, usize>, _> =
+            LazyCell::new(|| fields.iter().enumerate().map(|(place, field)| (field.name().as_str(), place)).collect());
         let columns = self.columns().enumerate().map(|(position, (name, field))| {
             // Mostly a segment has all columns, in the order of the table.
             let here = fields.get(position).is_some_and(|field| field.name() == name).then_some(position);
-            let here = here.or_else(|| fields.iter().position(|field| field.name() == name));
+            let here = here.or_else(|| match fields.len() {
+                ..SEARCHED => fields.iter().position(|field| field.name() == name),
+                _ => places.get(name).copied(),
+            });
             match here.map(|position| choose(rows.column(position))).transpose()? {
                 Some(values) if values.data_type() == field.data_type() => Ok(values),
                 Some(values) => Ok(cast(&values, field.data_type())?),

@@ -21,9 +21,9 @@ use datafusion::{
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, fence_exec::FenceOffsets, functions, guard::GuardExpressions,
-    options, sandbox::ClosedRegistry, subqueries::SubqueriesWithNulls, time, yield_exec::YieldInJoins,
-    zero::PositiveZeros,
+    Session, ends::EndsOfGroups, errors::from_datafusion, exact, fence_exec::FenceOffsets, functions,
+    guard::GuardExpressions, options, sandbox::ClosedRegistry, subqueries::SubqueriesWithNulls, time,
+    understood::Functions, yield_exec::YieldInJoins, zero::PositiveZeros,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -76,7 +76,7 @@ impl Context {
             .with_expr_planners(planners)
             .with_scalar_functions(scalar)
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
-            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_aggregate_functions(exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions()))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
@@ -104,6 +104,12 @@ impl Context {
     /// Names of the functions that may stand in `FROM`.
     pub fn is_table_function(&self, name: &str) -> bool {
         self.prepared.table_functions().contains_key(name)
+    }
+}
+
+impl Functions for Context {
+    fn is_of_one_row(&self, name: &str) -> bool {
+        self.prepared.scalar_functions().contains_key(name) || self.prepared.higher_order_functions().contains_key(name)
     }
 }
 

@@ -12,10 +12,36 @@ pub fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
+/// What DataFusion writes before the text, and it is but text, of an error that a filter within a scan
+/// ran into.
+const IN_SCAN: &str = "Error evaluating filter predicate: ";
+/// What such an error begins with when it is ours.
+const OF_ROW_FILTER: &str = "Arrow: a condition failed on a value: ";
+
+/// Whether a condition failed within the scan of a data file. What it failed on is lost there; applied
+/// above the scan, as it is to what is not settled, the same condition says it.
+pub fn is_of_row_filter(error: &Error) -> bool {
+    error.code == Code::Arrow && error.message.starts_with(OF_ROW_FILTER)
+}
+
+/// The failure of planning: what DataFusion calls internal there, a call with wrong arguments for one,
+/// is what a statement asks for and cannot have.
+pub fn from_planning(error: &DataFusionError) -> Error {
+    match (ours(error), error.find_root()) {
+        (None, DataFusionError::Internal(message)) => {
+            Error::new(Code::Planning, format!("Datafusion: Error during planning: {}", shortened(message)))
+        }
+        _ => from_datafusion(error),
+    }
+}
+
 /// The code and text of a failure. One of our own errors comes out as it went in.
 pub fn from_datafusion(error: &DataFusionError) -> Error {
     if let Some(ours) = ours(error) {
         return ours;
+    }
+    if let Some(text) = in_scan(error) {
+        return Error::new(Code::Arrow, format!("{OF_ROW_FILTER}{}", shortened(&text)));
     }
     match error.find_root() {
         // Of a file without checksums: what is in it cannot be decoded.
@@ -33,21 +59,40 @@ pub fn from_datafusion(error: &DataFusionError) -> Error {
         DataFusionError::Internal(message) => Error::internal(format!("Datafusion: {message}")),
         DataFusionError::IoError(io) => Error::internal(format!("Datafusion: a temporary file: {io}")),
         DataFusionError::ExecutionJoin(join) => Error::internal(format!("Datafusion: a query's task ended: {join}")),
-        root => {
-            let text = root.strip_backtrace();
-            let short = &text[..text.floor_char_boundary(MESSAGE_BYTES)];
-            Error::new(Code::Planning, format!("Datafusion: {short}"))
-        }
+        root => Error::new(Code::Planning, format!("Datafusion: {}", shortened(&root.strip_backtrace()))),
     }
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MESSAGE_BYTES)]
 }
 
 /// Our own error among the causes.
 fn ours(error: &DataFusionError) -> Option<Error> {
+    among_causes(error, |cause| cause.downcast_ref::<Error>().cloned())
+}
+
+/// The text of a filter's error among the causes.
+fn in_scan(error: &DataFusionError) -> Option<String> {
+    among_causes(error, |cause| match cause.downcast_ref::<ArrowError>() {
+        Some(ArrowError::ComputeError(text)) => text.strip_prefix(IN_SCAN).map(str::to_owned),
+        // Parquet keeps of an error of Arrow's nothing but its text.
+        _ => match cause.downcast_ref::<ParquetError>() {
+            Some(ParquetError::ArrowError(text)) => text.split_once(IN_SCAN).map(|(_, text)| text.to_owned()),
+            _ => None,
+        },
+    })
+}
+
+fn among_causes<T>(
+    error: &DataFusionError,
+    wanted: impl Fn(&(dyn std::error::Error + 'static)) -> Option<T>,
+) -> Option<T> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     for _ in 0..32 {
         let current = cause?;
-        if let Some(ours) = current.downcast_ref::<Error>() {
-            return Some(ours.clone());
+        if let Some(found) = wanted(current) {
+            return Some(found);
         }
         cause = inner(current);
     }
@@ -109,6 +154,15 @@ mod tests {
         ] {
             assert_eq!(from_datafusion(&error), Error::new(code, text));
         }
+        let internal = DataFusionError::Internal("oh".to_owned());
+        assert_eq!(from_planning(&internal).code, Code::Planning);
+        let filter = || ArrowError::ComputeError(format!("{IN_SCAN}ArrowError(DivideByZero, None)"));
+        for parquet in [ParquetError::External(Box::new(filter())), ParquetError::ArrowError(filter().to_string())] {
+            let ours = from_datafusion(&DataFusionError::ParquetError(Box::new(parquet)));
+            assert!(is_of_row_filter(&ours) && ours.message.ends_with("ArrowError(DivideByZero, None)"), "{ours:?}");
+        }
+        let damage = DataFusionError::ParquetError(Box::new(ParquetError::General("a bad page".to_owned())));
+        assert_eq!(from_datafusion(&damage).code, Code::Corrupt);
         let long = from_datafusion(&DataFusionError::Plan("é".repeat(100_000)));
         assert!(long.message.len() < 5_000);
     }

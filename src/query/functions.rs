@@ -4,6 +4,7 @@
 
 mod measure;
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use datafusion::{
     arrow::datatypes::{DataType, FieldRef},
     catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider},
     common::{
-        DataFusionError, Result, ScalarValue,
+        DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue,
         config::ConfigOptions,
+        plan_err,
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{
@@ -21,6 +23,8 @@ use datafusion::{
     },
     optimizer::AnalyzerRule,
 };
+
+use super::exact::Arithmetic;
 
 use measure::Growth;
 
@@ -166,7 +170,20 @@ impl ScalarUDFImpl for CheckLength {
     }
 }
 
-/// Puts the bounds where the registry does not: operators, and functions the planner chooses itself.
+fn is_zero(argument: Option<&Expr>) -> bool {
+    let zero = ScalarValue::Int64(Some(0));
+    matches!(argument, Some(Expr::Literal(value, _)) if value.cast_to(&DataType::Int64).is_ok_and(|value| value == zero))
+}
+
+/// What the expressions of a node with these inputs speak of.
+fn merged(inputs: &[DFSchemaRef]) -> DFSchema {
+    let mut inputs = inputs.iter();
+    let mut merged = inputs.next().map_or_else(DFSchema::empty, |first| first.as_ref().clone());
+    inputs.for_each(|input| merged.merge(input));
+    merged
+}
+
+/// Puts the bounds, and checked arithmetic, where the registry does not: operators, and functions the planner chooses itself.
 #[derive(Debug)]
 pub struct BoundFunctions {
     bounded: HashMap<String, Arc<ScalarUDF>>,
@@ -184,7 +201,7 @@ impl BoundFunctions {
         }
     }
 
-    fn rewrite(&self, expr: Expr) -> Result<Transformed<Expr>> {
+    fn rewrite(&self, expr: Expr, schema: impl FnOnce() -> Arc<DFSchema>) -> Result<Transformed<Expr>> {
         match expr {
             Expr::ScalarFunction(call) if !call.func.inner().is::<Bounded>() => match self.bounded.get(call.name()) {
                 Some(bounded) => {
@@ -198,7 +215,11 @@ impl BoundFunctions {
                 let concatenation = BinaryExpr::new(Box::new(left), Operator::StringConcat, right);
                 Ok(Transformed::yes(Expr::BinaryExpr(concatenation)))
             }
-            other => Ok(Transformed::no(other)),
+            // DataFusion finds out while it runs, and calls it a fault of its own.
+            Expr::AggregateFunction(call) if call.func.name() == "nth_value" && is_zero(call.params.args.get(1)) => {
+                plan_err!("nth_value counts from 1, or from -1 backwards: there is no value 0")
+            }
+            other => Ok(Arithmetic::rewrite(other, schema)),
         }
     }
 }
@@ -211,9 +232,14 @@ impl AnalyzerRule for BoundFunctions {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
             let names = NamePreserver::new(&node);
+            let input = LazyCell::new({
+                let inputs: Vec<DFSchemaRef> = node.inputs().iter().map(|input| input.schema().clone()).collect();
+                move || Arc::new(merged(&inputs))
+            });
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
-                Ok(expr.transform_up(|part| self.rewrite(part))?.update_data(|expr| name.restore(expr)))
+                let rewritten = expr.transform_up(|part| self.rewrite(part, || Arc::clone(&input)))?;
+                Ok(rewritten.update_data(|expr| name.restore(expr)))
             })?
             .map_data(LogicalPlan::recompute_schema)
         })?;

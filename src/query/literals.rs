@@ -1,23 +1,40 @@
-//! `VALUES` of nothing but literals, without a planner: the common `INSERT`, however long.
+//! `VALUES` without a planner: the common `INSERT`, however long, and each cell by itself, whatever
+//! stands in the rows beside it.
 
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{Expr, Query, SetExpr, UnaryOperator, Value},
 };
 
-/// The rows of a query that is `VALUES` with literals only; `None` for any other query.
-pub(super) fn rows(query: &Query) -> Option<Vec<Vec<ScalarValue>>> {
+/// What stands in one place of `VALUES`.
+#[derive(Debug)]
+pub(super) enum Cell<'a> {
+    Literal(ScalarValue),
+    /// To be evaluated.
+    Expression(&'a Expr),
+}
+
+/// The rows of a query that is nothing but `VALUES`; `None` for any other query.
+pub(super) fn rows(query: &Query) -> Option<Vec<Vec<Cell<'_>>>> {
     let plain = query.with.is_none()
         && query.order_by.is_none()
         && query.limit_clause.is_none()
         && query.fetch.is_none()
+        && query.locks.is_empty()
+        && query.for_clause.is_none()
+        && query.settings.is_none()
+        && query.format_clause.is_none()
         && query.pipe_operators.is_empty();
     match query.body.as_ref() {
-        SetExpr::Values(values) if plain => {
-            values.rows.iter().map(|row| row.content.iter().map(literal).collect()).collect()
+        SetExpr::Values(values) if plain && !values.value_keyword => {
+            Some(values.rows.iter().map(|row| row.content.iter().map(cell).collect()).collect())
         }
         _ => None,
     }
+}
+
+fn cell(expr: &Expr) -> Cell<'_> {
+    literal(expr).map_or(Cell::Expression(expr), Cell::Literal)
 }
 
 fn literal(expr: &Expr) -> Option<ScalarValue> {

@@ -34,7 +34,14 @@ use crate::{
     table,
 };
 
-use super::{Output, Request, errors::from_datafusion, provider::SnapshotTable, statement::Explain, timed_out};
+use super::{
+    Output, Request,
+    errors::{from_datafusion, from_planning, is_of_row_filter},
+    provider::SnapshotTable,
+    star,
+    statement::Explain,
+    timed_out, understood,
+};
 
 /// Batches that wait between a query and its reader.
 const BATCHES_IN_FLIGHT: usize = 2;
@@ -79,27 +86,37 @@ fn costs(meter: &Meter, schema: SchemaRef) -> Result<RecordBatch> {
 }
 
 async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>) -> Result<Output> {
+    understood::check(&query, &request.queries.context)?;
     // Shared and not copied: only the planning threads have the stack to copy what is deep.
     let statement = Arc::new(DataFusionStatement::Statement(Box::new(ast::Statement::Query(query))));
     let mut attempt = 1;
+    let mut filter_in_scans = true;
     loop {
-        match start(request, statement.clone(), showing.clone()).await {
+        match start(request, statement.clone(), showing.clone(), filter_in_scans).await {
             // The snapshot was older than what the collector keeps. A new one names other files.
             Err(error) if table::is_missing(&error) && attempt < ATTEMPTS => attempt += 1,
+            // Above the scans, where the tail is filtered: the same error, or none if another condition is first.
+            Err(error) if is_of_row_filter(&error) && filter_in_scans => filter_in_scans = false,
             other => return other,
         }
     }
 }
 
 /// Runs a query up to its first batch: until then a failure leaves nothing half said.
-async fn start(request: &Request, statement: Arc<DataFusionStatement>, showing: Option<Showing>) -> Result<Output> {
-    let catalogs = match timeout_at(request.deadline, snapshots(request, &statement)).await {
-        Ok(catalogs) => catalogs?,
+async fn start(
+    request: &Request,
+    statement: Arc<DataFusionStatement>,
+    showing: Option<Showing>,
+    filter_in_scans: bool,
+) -> Result<Output> {
+    let (catalogs, widest) = match timeout_at(request.deadline, snapshots(request, &statement)).await {
+        Ok(found) => found?,
         Err(_) => return Err(request.timed_out()),
     };
     let now = request.engine().now();
-    let state = request.queries.context.session(&request.session, catalogs, now);
-    let (state, plan) = plan(request, state, statement, showing).await?;
+    let mut state = request.queries.context.session(&request.session, catalogs, now);
+    state.config_mut().options_mut().execution.parquet.pushdown_filters &= filter_in_scans;
+    let (state, plan) = plan(request, state, statement, showing, widest >= star::WIDE).await?;
     let schema = plan.schema();
     let mut batches = drive(request, plan, state.task_ctx());
     let first = batches.try_next().await?;
@@ -116,8 +133,12 @@ fn is_plain(statement: &DataFusionStatement) -> bool {
     one_table && query.with.is_none() && query.to_string().matches("SELECT").count() == 1
 }
 
-/// The tables that the statement names, each as it is in the one snapshot of its database.
-async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result<Arc<dyn CatalogProviderList>> {
+/// The tables that the statement names, each as it is in the one snapshot of its database, and the
+/// number of columns of the widest.
+async fn snapshots(
+    request: &Request,
+    statement: &DataFusionStatement,
+) -> Result<(Arc<dyn CatalogProviderList>, usize)> {
     let (references, _) = resolve_table_references(statement, true).map_err(|error| from_datafusion(&error))?;
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for reference in references {
@@ -130,6 +151,7 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
         wanted.entry(database).or_default().insert(reference.table().to_owned());
     }
     let catalog = MemoryCatalogProvider::new();
+    let mut widest = 0;
     for (name, tables) in wanted {
         let database = request.database(&name).await?;
         let tables: Vec<String> = tables.into_iter().collect();
@@ -139,6 +161,7 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
             let Some(found) = snapshot.table(&table) else {
                 return Err(request.table_not_found(&name, &table));
             };
+            widest = widest.max(found.schema.columns.len());
             let provider = SnapshotTable::new(request.engine(), &request.meter, found);
             schema.register_table(table, Arc::new(provider)).map_err(|error| from_datafusion(&error))?;
         }
@@ -146,7 +169,7 @@ async fn snapshots(request: &Request, statement: &DataFusionStatement) -> Result
     }
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(request.session.tenant_name.clone(), Arc::new(catalog));
-    Ok(Arc::new(catalogs))
+    Ok((Arc::new(catalogs), widest))
 }
 
 /// Plans on a thread of its own, which is given up at the deadline.
@@ -155,6 +178,7 @@ async fn plan(
     mut state: SessionState,
     statement: Arc<DataFusionStatement>,
     showing: Option<Showing>,
+    wide: bool,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
     let planners = request.queries.planners.clone();
     let Ok(Ok(permit)) = timeout_at(request.deadline, planners.acquire_owned()).await else {
@@ -166,7 +190,7 @@ async fn plan(
             // A second pass is for what joins and subqueries leave behind; here it would find nothing to do.
             state.config_mut().options_mut().optimizer.max_passes = 1;
         }
-        let plan = runtime.block_on(physical(&state, &statement, showing));
+        let plan = runtime.block_on(physical(&state, &statement, showing, wide));
         drop(permit);
         (state, plan)
     });
@@ -174,7 +198,7 @@ async fn plan(
         Err(_) => Err(request.timed_out()),
         Ok(Err(error)) => Err(Error::internal(format!("planning ended: {error}"))),
         Ok(Ok(None)) => Err(Error::internal("planning panicked, or found no thread")),
-        Ok(Ok(Some((state, plan)))) => Ok((state, plan.map_err(|error| from_datafusion(&error))?)),
+        Ok(Ok(Some((state, plan)))) => Ok((state, plan.map_err(|error| from_planning(&error))?)),
     }
 }
 
@@ -182,8 +206,18 @@ async fn physical(
     state: &SessionState,
     statement: &DataFusionStatement,
     showing: Option<Showing>,
+    wide: bool,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let mut logical = state.statement_to_plan(statement.clone()).await?;
+    let narrow = if wide { star::narrowed(statement) } else { None };
+    let narrow = match narrow {
+        None => None,
+        // What cannot be planned for one column, an order by the place of another, is planned for all.
+        Some(narrow) => state.statement_to_plan(narrow).await.ok(),
+    };
+    let mut logical = match narrow {
+        Some(narrow) => star::widened(narrow)?,
+        None => state.statement_to_plan(statement.clone()).await?,
+    };
     let mut windows = false;
     logical.apply_with_subqueries(|node| {
         windows |= matches!(node, LogicalPlan::Window(_));

@@ -73,13 +73,20 @@ pub(super) fn gather(parts: &[TailRows], arrangement: &Arrangement) -> Result<Re
         .enumerate()
         .flat_map(|(number, rows)| rows.positions().map(move |position| (number, position)))
         .collect();
-    let columns = arrangement.columns().map(|(name, field)| gather_column(parts, &places, name, field));
+    let columns = arrangement.columns().enumerate();
+    let columns = columns.map(|(column, (name, field))| gather_column(parts, &places, column, name, field));
     arrangement.batch(columns.collect::<Result<_>>()?, places.len())
 }
 
-fn gather_column(parts: &[TailRows], places: &[(usize, usize)], name: &str, field: &FieldRef) -> Result<ArrayRef> {
+/// One column, which stands at `place` if a segment has all of them.
+fn gather_column(
+    parts: &[TailRows],
+    places: &[(usize, usize)],
+    mut place: usize,
+    name: &str,
+    field: &FieldRef,
+) -> Result<ArrayRef> {
     // Mostly a column stands where it stood in the segment before.
-    let mut place = 0;
     let mut find = |batch: &'_ RecordBatch| {
         let fields = batch.schema_ref().fields();
         if fields.get(place).is_none_or(|field| field.name() != name) {

@@ -5,6 +5,7 @@ mod ends;
 mod hostile;
 mod made;
 mod scan;
+mod star;
 mod statements;
 
 use std::sync::Arc;

@@ -1,5 +1,12 @@
 //! Time as CnosDB means it: a number next to a timestamp is ticks of its unit, and a number that
-//! becomes a timestamp is nanoseconds.
+//! becomes a timestamp is nanoseconds. And comparisons of times as mathematics means them.
+
+mod bounds;
+mod compare;
+mod moment;
+mod units;
+
+pub(super) use moment::parse;
 
 use datafusion::{
     arrow::datatypes::{DataType, TimeUnit},
@@ -46,7 +53,8 @@ impl ExprPlanner for TimeComparisons {
     }
 }
 
-/// The rest, on the finished plan: `BETWEEN`, `IN`, casts and `to_timestamp`.
+/// The rest, on the finished plan: `BETWEEN`, `IN`, casts, `to_timestamp`, and comparisons with what is
+/// not in the same unit.
 #[derive(Debug)]
 pub struct TimeSemantics;
 
@@ -61,6 +69,7 @@ impl AnalyzerRule for TimeSemantics {
                 LogicalPlan::TableScan(scan) => (*scan.projected_schema).clone(),
                 other => merge_schema(&other.inputs()),
             };
+            let node = in_one_unit(node)?;
             let names = NamePreserver::new(&node);
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
@@ -72,7 +81,30 @@ impl AnalyzerRule for TimeSemantics {
     }
 }
 
+/// A join with its keys in one unit, a union with its columns.
+fn in_one_unit(node: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(match node {
+        LogicalPlan::Union(union) => units::in_finest(&union)?.unwrap_or(LogicalPlan::Union(union)),
+        LogicalPlan::Join(mut join) if !join.on.is_empty() => {
+            join.on = compare::join_keys(join.left.schema(), join.right.schema(), std::mem::take(&mut join.on));
+            LogicalPlan::Join(join)
+        }
+        other => other,
+    })
+}
+
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let mut rewritten = ticks(expr, schema)?;
+    if let Some(exact) = compare::exact(&rewritten.data, schema)? {
+        rewritten = Transformed::yes(exact);
+    }
+    if let Some(united) = units::chosen(&rewritten.data, schema) {
+        rewritten = Transformed::yes(united);
+    }
+    Ok(rewritten)
+}
+
+fn ticks(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Between(Between { expr, negated, low, high }) => {
             let Some(timestamp) = timestamp_type(&expr, schema) else {
