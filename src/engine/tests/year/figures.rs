@@ -23,7 +23,7 @@ const PARTITIONS_OF_A_RETENTION: usize = 48;
 /// Manifests of a database: the hundred that are kept, and those of the last rounds.
 const MANIFESTS: usize = 110;
 /// Bytes of the largest manifest, however many files there are.
-const MANIFEST_BYTES: u64 = 64 << 10;
+const MANIFEST_BYTES: u64 = 72 << 10;
 /// Objects of a database that are neither live files nor manifests nor segments (hint, file lists).
 const OTHER_OBJECTS: usize = 32;
 /// Objects outside of databases: catalog, hint, probe.
