@@ -75,15 +75,17 @@ struct Trouble {
     pause: Duration,
     /// Not tried again before.
     until: Instant,
+    /// Whether the log says so.
+    told: bool,
 }
 
-/// Notes a failure, and whether it is news: of another kind than the one before.
-fn note_failure(failing: &mut Failing, database: DatabaseId, error: &Error) -> bool {
-    let before = failing.get(&database);
-    let pause = before.map_or(TICK, |trouble| (trouble.pause * 2).min(LONGEST_PAUSE));
-    let is_news = before.is_none_or(|trouble| trouble.code != error.code);
-    failing.insert(database, Trouble { code: error.code, pause, until: Instant::now() + pause });
-    is_news
+impl Trouble {
+    /// What a failure makes of the trouble there was before.
+    fn after(before: Option<Trouble>, error: &Error) -> Trouble {
+        let pause = before.as_ref().map_or(TICK, |trouble| (trouble.pause * 2).min(LONGEST_PAUSE));
+        let told = before.is_some_and(|trouble| trouble.told && trouble.code == error.code);
+        Trouble { code: error.code, pause, until: Instant::now() + pause, told }
+    }
 }
 
 fn is_due(engine: &Engine, open: &OpenDatabase, now: i64) -> bool {
@@ -145,8 +147,7 @@ async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties, failing
     }
     let mut report = Report::default();
     let done = engine.maintain_open(open, duties, Effort::default(), &mut report).await;
-    let recovered = done.is_ok() && failing.remove(&open.id).is_some_and(|trouble| !trouble.code.is_refusal());
-    if recovered {
+    if done.is_ok() && failing.remove(&open.id).is_some_and(|trouble| trouble.told) {
         tracing::info!(database = %open.id, "housekeeping goes on again");
     }
     match done {
@@ -156,11 +157,15 @@ async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties, failing
         Ok(()) => {}
         Err(error) => {
             engine.totals().housekeeping_failures.fetch_add(1, Ordering::Relaxed);
-            if note_failure(failing, open.id, &error) && !error.code.is_refusal() {
-                tracing::warn!(database = %open.id, %error, "housekeeping failed; it is tried again");
-            } else {
+            let mut trouble = Trouble::after(failing.remove(&open.id), &error);
+            let is_known = trouble.told || (error.code.is_refusal() && engine.store().refusal().is_some());
+            if is_known {
                 tracing::debug!(database = %open.id, %error, "housekeeping failed again");
+            } else {
+                tracing::warn!(database = %open.id, %error, "housekeeping failed; it is tried again");
+                trouble.told = true;
             }
+            failing.insert(open.id, trouble);
         }
     }
 }

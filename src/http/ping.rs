@@ -19,7 +19,10 @@ struct Pong {
 /// Answers without asking the store: whether this process takes requests. When the store has refused the last
 /// write, queries go on, and so the answer stays 200.
 pub async fn ping(State(app): State<App>) -> impl IntoResponse {
-    let (status, reason) = match app.engine().store().refusal().map(|error| error.code) {
+    // Of a server that only reads nobody expects more.
+    let is_to_write = app.inner.options.mode.check_writing().is_ok();
+    let refusal = app.engine().store().refusal().filter(|_| is_to_write);
+    let (status, reason) = match refusal.map(|error| error.code) {
         _ if app.is_draining() => ("stopping", None),
         None => ("healthy", None),
         // Whoever asks need not be known, so where the store is remains unsaid.

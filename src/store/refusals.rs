@@ -23,7 +23,8 @@ impl Refusals {
     }
 
     pub(super) fn note_success(&self) {
-        if self.any.swap(false, Ordering::Relaxed) {
+        if self.any.load(Ordering::Relaxed) {
+            self.any.store(false, Ordering::Relaxed);
             *self.last() = None;
         }
     }

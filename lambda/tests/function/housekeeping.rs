@@ -108,9 +108,12 @@ async fn messages_of_what_could_not_be_settled_come_again() {
 async fn a_schedule_does_what_is_due() {
     let folder = TempDir::new().expect("a folder");
     let target = Target::folder(folder.path());
+    let keeper = Function::deploy(&target, Options::default().set("SILTDB_FLUSH_AGE", "1h")).await;
+    let report = keeper.invoke(&schedule()).await.expect("a report");
+    assert_eq!((&report["databases"], &report["unfinished"]), (&json!(0), &json!(false)), "{report}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "housekeeping makes no store");
     let writer = Function::deploy(&target, Options::default()).await;
     ten_writes(&writer).await;
-    let keeper = Function::deploy(&target, Options::default().set("SILTDB_FLUSH_AGE", "1h")).await;
     let report = keeper.invoke(&schedule()).await.expect("a report");
     assert_eq!((&report["segments"], &report["unfinished"]), (&json!(0), &json!(false)), "{report}");
     let keeper = Function::deploy(&target, Options::default().set("SILTDB_FLUSH_AGE", "0s")).await;

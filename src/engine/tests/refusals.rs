@@ -2,7 +2,7 @@
 //! housekeeping was doing, and everything goes on when it takes them again.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -151,6 +151,15 @@ async fn read_manifest_is_sealed(engine: &Engine, database: &crate::engine::Data
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Takes what this thread logs from info on, while the guard lives.
+    fn begin() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
@@ -170,10 +179,7 @@ impl Write for Log {
 /// A server whose store takes no writes for an hour, with a tail that is due.
 #[tokio::test(start_paused = true)]
 async fn an_hour_without_writes_is_two_lines_in_the_log_and_few_attempts() -> Result<()> {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let (log, _guard) = Log::begin();
     for (fault, code) in KINDS {
         let calm = empty_store().await;
         let (store, room) = limited(&calm, &fault);
@@ -204,4 +210,42 @@ async fn an_hour_without_writes_is_two_lines_in_the_log_and_few_attempts() -> Re
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
     Ok(())
+}
+
+/// A store that cannot be read either: said once, and once more when it can.
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_lasts_is_said_once() -> Result<()> {
+    let (log, _guard) = Log::begin();
+    let calm = empty_store().await;
+    let gone = Arc::new(Gone(AtomicBool::new(false)));
+    let time = Arc::new(crate::model::clock::ManualClock::new(NOW, 1));
+    let engine = Engine::open(calm.with_faults(gone.clone()), time.clone(), options(2)).await?;
+    write(&engine, &public(&engine).await, "t,host=a v=1 10").await?;
+    time.set(NOW + 3_600_000_000_000);
+    gone.0.store(true, Ordering::SeqCst);
+    log.take();
+    let tasks = [tokio::spawn(run_background(engine.clone())), tokio::spawn(watch_refusals(engine.clone()))];
+    // Less than a round, which looks at every database.
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    let logged = log.take();
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(logged.contains("WARN") && logged.contains("housekeeping failed"), "{logged}");
+    gone.0.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let logged = log.take();
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(logged.contains("INFO") && logged.contains("housekeeping goes on again"), "{logged}");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
+}
+
+/// Nothing can be listed, as where a folder was unmounted.
+#[derive(Debug)]
+struct Gone(AtomicBool);
+
+impl Faults for Gone {
+    fn before(&self, operation: Operation, _path: &str) -> Fault {
+        let is_gone = operation == Operation::List && self.0.load(Ordering::SeqCst);
+        if is_gone { Fault::Refuse } else { Fault::Proceed }
+    }
 }
