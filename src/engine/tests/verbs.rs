@@ -280,6 +280,34 @@ async fn damage_is_an_error_and_check_names_it() {
 }
 
 #[tokio::test]
+async fn damage_is_not_merged_on() {
+    let store = empty_store().await;
+    let engine = process(&store, 1).await;
+    let database = public(&engine).await;
+    for line in ["t,host=a v=1,w=1 10", "t,host=a v=2 10"] {
+        write(&engine, &database, line).await.unwrap();
+        engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    }
+    let root = paths::database_root(TENANT, database.id);
+    let files = store.list(&format!("{root}data/"), None).await.unwrap();
+    assert_eq!(files.len(), 2);
+    let before = store.list(&paths::log_prefix(&root), None).await.unwrap();
+    for file in files {
+        let bytes = store.get(&file.path).await.unwrap().unwrap();
+        let mut damaged = bytes.to_vec();
+        damaged[bytes.len() / 4] ^= 1;
+        store.overwrite(&file.path, damaged.into()).await.unwrap();
+        let error = process(&store, 2).await.maintain(Duties::ALL).await.unwrap_err();
+        assert_eq!(error.code, Code::Corrupt);
+        assert!(error.message.starts_with("table 't': ") && error.message.contains(&file.path), "{error}");
+        assert_eq!(store.list(&paths::log_prefix(&root), None).await.unwrap(), before, "nothing was committed");
+        store.overwrite(&file.path, bytes).await.unwrap();
+    }
+    process(&store, 3).await.maintain(Duties::ALL).await.unwrap();
+    assert!(process(&store, 4).await.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
 async fn writers_wait_their_turn_when_too_much_is_unsettled() {
     let store = empty_store().await;
     let mut options = EngineOptions::default();
