@@ -8,6 +8,7 @@
 //! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
+//! | `differential` | generated queries have the same answer wherever the points are, and DuckDB's |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
@@ -22,6 +23,7 @@ mod bucket;
 mod client;
 mod commands;
 mod conversation;
+mod differential;
 mod durability;
 mod open_at_rest;
 mod oracle;
