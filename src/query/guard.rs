@@ -7,6 +7,8 @@
 //! * `a ^ a` becomes 0 though `a` may be NULL (#24246).
 //! * A cast to a smaller whole number disappears from a comparison, and with it the error, or the NULL of
 //!   `TRY_CAST`, of a value that does not fit (#14303).
+//! * An order within an aggregate that does not care for it, `avg(a ORDER BY time)`, makes a grouped query
+//!   fail (#25401).
 //! * A cast of a time that does not keep the order of times, as that to the time of day, is said to keep
 //!   it, and an `ORDER BY` above it is left out (#25506). So are an interval of months added to a time, and
 //!   times of a zone with summer time when they are truncated (#25353).
@@ -18,7 +20,7 @@ use datafusion::{
     common::{
         DFSchema, Result,
         config::ConfigOptions,
-        tree_node::{Transformed, TreeNode},
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     logical_expr::{
         Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast,
@@ -31,6 +33,25 @@ use datafusion::{
 };
 
 use super::opaque::opaque;
+
+/// Aggregates whose value does not depend on the order of rows.
+const ORDERLESS: [&str; 15] = [
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "count",
+    "max",
+    "median",
+    "min",
+    "stddev",
+    "stddev_pop",
+    "sum",
+    "var",
+    "var_pop",
+];
 
 /// Functions that cut a time down to a multiple of something.
 const TRUNCATING: [&str; 2] = ["date_bin", "date_trunc"];
@@ -45,35 +66,55 @@ impl AnalyzerRule for GuardExpressions {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
-            let schema = match &node {
-                LogicalPlan::TableScan(scan) => (*scan.projected_schema).clone(),
-                other => merge_schema(&other.inputs()),
-            };
             // A filter or a join gives no order that its input has not.
             let orders = !matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::TableScan(_));
+            if !any_part(&node, |part| is_candidate(part, orders))? {
+                return Ok(Transformed::no(node));
+            }
+            let schema = schema_of_parts(&node);
             let names = NamePreserver::new(&node);
-            let guarded = node.map_expressions(|expr| {
-                if !expr.exists(|part| Ok(is_candidate(part)))? {
-                    return Ok(Transformed::no(expr));
-                }
+            node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let guarded = expr.transform_down(guard_lists)?;
                 let guarded = guarded.transform_data(|expr| expr.transform_up(|part| guard(part, &schema, orders)))?;
                 Ok(guarded.update_data(|expr| name.restore(expr)))
-            })?;
-            if guarded.transformed { guarded.map_data(LogicalPlan::recompute_schema) } else { Ok(guarded) }
+            })?
+            .map_data(LogicalPlan::recompute_schema)
         })?;
         Ok(rewritten.data)
     }
 }
 
+/// Whether a node of a plan has an expression with such a part.
+pub(super) fn any_part(node: &LogicalPlan, is_wanted: impl Fn(&Expr) -> bool) -> Result<bool> {
+    let mut found = false;
+    node.apply_expressions(|expr| {
+        found = found || expr.exists(|part| Ok(is_wanted(part)))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// What the expressions of a node are about.
+pub(super) fn schema_of_parts(node: &LogicalPlan) -> DFSchema {
+    match node {
+        LogicalPlan::TableScan(scan) => (*scan.projected_schema).clone(),
+        other => merge_schema(&other.inputs()),
+    }
+}
+
 /// Whether an expression might have to be guarded: most are told apart from those at a glance.
-fn is_candidate(expr: &Expr) -> bool {
+fn is_candidate(expr: &Expr, orders: bool) -> bool {
     match expr {
+        Expr::InList(_) => true,
         Expr::BinaryExpr(BinaryExpr { op, .. }) => {
-            matches!(op, Operator::And | Operator::Or | Operator::BitwiseXor | Operator::Plus | Operator::Minus)
+            matches!(op, Operator::Or | Operator::BitwiseXor)
+                || (orders && matches!(op, Operator::Plus | Operator::Minus))
         }
-        Expr::Cast(_) | Expr::TryCast(_) => true,
+        Expr::Cast(Cast { field, .. }) | Expr::TryCast(TryCast { field, .. }) => {
+            field.data_type().is_integer() || (orders && field.data_type().is_temporal())
+        }
+        Expr::AggregateFunction(function) => !function.params.order_by.is_empty(),
         Expr::ScalarFunction(call) => TRUNCATING.contains(&call.name()),
         _ => false,
     }
@@ -97,6 +138,12 @@ fn guard(expr: Expr, schema: &DFSchema, orders: bool) -> Result<Transformed<Expr
         }
         Expr::Between(between) if narrows(&between.expr) => {
             Transformed::yes(Expr::Between(Between { expr: Box::new(opaque(*between.expr)), ..between }))
+        }
+        Expr::AggregateFunction(mut function)
+            if ORDERLESS.contains(&function.func.name()) && !function.params.order_by.is_empty() =>
+        {
+            function.params.order_by.clear();
+            Transformed::yes(Expr::AggregateFunction(function))
         }
         expr if orders && is_said_to_keep_order(&expr, schema) => Transformed::yes(opaque(expr)),
         expr => Transformed::no(expr),
@@ -221,7 +268,7 @@ fn about_something_else(part: Expr, tested: &Expr) -> Result<Expr> {
         }
         let expr = opaque(std::mem::take(&mut hidden));
         hidden = tested.clone();
-        Ok(Transformed::new(expr, true, datafusion::common::tree_node::TreeNodeRecursion::Jump))
+        Ok(Transformed::new(expr, true, TreeNodeRecursion::Jump))
     })?;
     Ok(replaced.data)
 }

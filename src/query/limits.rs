@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
-    ast::{Expr, Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor},
+    ast::{Expr, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, Visit, Visitor},
     tokenizer::{Token, TokenWithSpan},
 };
 
@@ -36,6 +36,17 @@ pub fn check_text(sql: &str, limits: &Limits) -> Result<()> {
     }
     let message = format!("the SQL text has {} bytes, the limit is {}", sql.len(), limits.sql_text_bytes);
     Err(Error::new(Code::Planning, message))
+}
+
+/// Refuses `INTERSECT ALL` and `EXCEPT ALL`: DataFusion counts the rows of one side alone (#12955, #12956).
+fn check_quantifier(operator: SetOperator, quantifier: SetQuantifier) -> Result<()> {
+    match (operator, quantifier) {
+        (SetOperator::Union, _) | (_, SetQuantifier::None | SetQuantifier::Distinct) => Ok(()),
+        _ => {
+            let message = format!("This feature is not implemented: {operator} {quantifier}; {operator} without it is");
+            Err(Error::new(Code::NotImplemented, message))
+        }
+    }
 }
 
 /// Refuses token lists that would parse into too large a tree. Literals, commas and parentheses are
@@ -100,7 +111,8 @@ impl Counter {
         let mut open = vec![body];
         while let Some(part) = open.pop() {
             match part {
-                SetExpr::SetOperation { left, right, .. } => {
+                SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                    check_quantifier(*op, *set_quantifier)?;
                     self.set_operations += 1;
                     open.extend([left.as_ref(), right.as_ref()]);
                 }

@@ -12,12 +12,15 @@ use datafusion::{
     },
     logical_expr::{
         BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast, expr::AggregateFunction,
-        expr_rewriter::NamePreserver, utils::merge_schema,
+        expr_rewriter::NamePreserver,
     },
     optimizer::AnalyzerRule,
 };
 
-use super::opaque::{is_identity, positive_zero};
+use super::{
+    guard::{any_part, schema_of_parts},
+    opaque::{is_identity, positive_zero},
+};
 
 /// Aggregates that take both zeros alike and give a positive one.
 const BLIND: [&str; 9] = ["avg", "count", "stddev", "stddev_pop", "stddev_samp", "sum", "var", "var_pop", "var_samp"];
@@ -35,19 +38,16 @@ impl AnalyzerRule for PositiveZeros {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
-            let schema = match &node {
-                LogicalPlan::TableScan(scan) => (*scan.projected_schema).clone(),
-                other => merge_schema(&other.inputs()),
-            };
+            if !any_part(&node, is_candidate)? {
+                return Ok(Transformed::no(node));
+            }
+            let schema = schema_of_parts(&node);
             let names = NamePreserver::new(&node);
-            let positive = node.map_expressions(|expr| {
-                if !expr.exists(|part| Ok(is_candidate(part)))? {
-                    return Ok(Transformed::no(expr));
-                }
+            node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 Ok(positive(expr, &schema, false)?.update_data(|expr| name.restore(expr)))
-            })?;
-            if positive.transformed { positive.map_data(LogicalPlan::recompute_schema) } else { Ok(positive) }
+            })?
+            .map_data(LogicalPlan::recompute_schema)
         })?;
         Ok(rewritten.data)
     }

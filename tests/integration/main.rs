@@ -9,6 +9,7 @@
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
 //! | `damage` | a flipped bit, in whatever object, gives an error and no wrong answer |
+//! | `differential` | generated queries have the same answer wherever the points are, and DuckDB's |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `connector` | CnosDB's own clients for Python read what is there |
@@ -28,6 +29,7 @@ mod commands;
 mod connector;
 mod conversation;
 mod damage;
+mod differential;
 mod durability;
 mod open_at_rest;
 mod oracle;

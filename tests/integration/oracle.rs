@@ -142,7 +142,7 @@ impl World {
             tenant,
             tenant_name: "cnosdb".to_owned(),
             database: "world".to_owned(),
-            target_partitions: Some(3),
+            target_partitions: None,
             mode: siltdb::model::Mode::ReadWrite,
         };
         World { engine, clock, queries, session, database }
@@ -167,11 +167,16 @@ impl World {
         self.engine.maintain(duties).await.expect("maintained");
     }
 
-    pub async fn try_rows(&self, sql: &str) -> siltdb::model::Result<Vec<Vec<String>>> {
-        let output = self.queries.run(self.session.clone(), sql, &Arc::new(Meter::default())).await?;
+    /// The answer to a query that is cut into so many parts.
+    pub async fn try_batches(&self, sql: &str, partitions: usize) -> siltdb::model::Result<Vec<RecordBatch>> {
+        let session = Session { target_partitions: Some(partitions), ..self.session.clone() };
+        let output = self.queries.run(session, sql, &Arc::new(Meter::default())).await?;
         let Output::Rows { batches, .. } = output else { return Ok(Vec::new()) };
-        let batches: Vec<RecordBatch> = batches.try_collect().await?;
-        Ok(batches.iter().flat_map(texts).collect())
+        batches.try_collect().await
+    }
+
+    pub async fn try_rows(&self, sql: &str) -> siltdb::model::Result<Vec<Vec<String>>> {
+        Ok(self.try_batches(sql, 3).await?.iter().flat_map(texts).collect())
     }
 
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {

@@ -110,6 +110,17 @@ async fn not_in_knows_what_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn rows_are_not_counted_by_one_side_alone() {
+    let sql = numbers().await;
+    for word in ["INTERSECT", "EXCEPT"] {
+        let error = sql.error(&format!("SELECT k FROM n {word} ALL SELECT k FROM n")).await;
+        assert_eq!(error.code, crate::model::Code::NotImplemented);
+        assert!(error.message.contains(&format!("{word} ALL")), "{}", error.message);
+        sql.run(&format!("SELECT k FROM n {word} SELECT k FROM n")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn limits_leave_out_nothing_that_is_needed() {
     let sql = numbers().await;
     for (query, answer) in [
@@ -120,6 +131,7 @@ async fn limits_leave_out_nothing_that_is_needed() {
             "30,1;50,2;,3",
         ),
         ("SELECT k FROM n ORDER BY time LIMIT 2 OFFSET 1", "b;c"),
+        ("SELECT k, avg(j ORDER BY time), max(j ORDER BY time) FROM n GROUP BY k ORDER BY k LIMIT 1", "a,10.0,10"),
         ("SELECT k, count(*) OVER () FROM n GROUP BY k ORDER BY k LIMIT 1", "a,5"),
         ("SELECT i, count(*) OVER () FROM n GROUP BY i ORDER BY i LIMIT 1", "1,5"),
     ] {
