@@ -23,15 +23,16 @@ impl Parser<'_> {
         let mut at = 0;
         while let Some(start) = self.next_line(at) {
             let (table, end) = self.line(start).ok()?;
-            if subject.time.is_some() && self.tables.get(table).last_time() == subject.time {
-                let found = self.tables.get(table).name() == subject.table;
-                if found {
-                    return Some(start);
-                }
+            let table = self.tables.get(table);
+            if subject.time.is_some() && table.last_time() == subject.time && table.name() == subject.table {
+                return Some(start);
             }
             at = end;
         }
-        if subject.time.is_some() { None } else { self.tables.place(&subject.table, subject.column.as_deref()) }
+        match subject.time {
+            Some(_) => None,
+            None => self.tables.place(&subject.table, subject.column.as_deref()),
+        }
     }
 }
 
