@@ -20,8 +20,8 @@ use datafusion::{
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, exact, functions, sandbox::ClosedRegistry, time,
-    understood::Functions, yield_exec::YieldInJoins,
+    Session, ends::EndsOfGroups, errors::from_datafusion, exact, functions, guards::GuardedConditions,
+    sandbox::ClosedRegistry, time, understood::Functions, yield_exec::YieldInJoins,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -71,6 +71,7 @@ impl Context {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
+            .with_physical_optimizer_rule(Arc::new(GuardedConditions))
             .with_physical_optimizer_rule(Arc::new(YieldInJoins))
             .build();
         Ok(Context { prepared })
