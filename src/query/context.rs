@@ -22,8 +22,8 @@ use crate::model::{Result, limits::Limits};
 
 use super::{
     Session, ends::EndsOfGroups, errors::from_datafusion, exact, fence_exec::FenceOffsets, functions,
-    guard::GuardExpressions, options, sandbox::ClosedRegistry, subqueries::SubqueriesWithNulls, time,
-    understood::Functions, yield_exec::YieldInJoins, zero::PositiveZeros,
+    guard::GuardExpressions, guards::GuardedConditions, options, sandbox::ClosedRegistry,
+    subqueries::SubqueriesWithNulls, time, understood::Functions, yield_exec::YieldInJoins, zero::PositiveZeros,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -68,6 +68,7 @@ impl Context {
         // Before DataFusion's own, which begin to sort in the middle.
         let mut physical = PhysicalOptimizer::new().rules;
         physical.insert(0, Arc::new(FenceOffsets));
+        physical.push(Arc::new(GuardedConditions));
         physical.push(Arc::new(YieldInJoins));
         let prepared = SessionStateBuilder::new()
             .with_config(settings()?)

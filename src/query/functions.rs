@@ -18,8 +18,9 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{
-        BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-        ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction, expr_rewriter::NamePreserver,
+        BinaryExpr, Case, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+        ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction,
+        expr_rewriter::NamePreserver,
     },
     optimizer::AnalyzerRule,
 };
@@ -170,6 +171,33 @@ impl ScalarUDFImpl for CheckLength {
     }
 }
 
+/// Whether a result of a `CASE` may be an error for some values.
+fn may_fail(case: &Case) -> bool {
+    let fails = |part: &Expr| match part {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(op, Operator::Divide | Operator::Modulo),
+        part => matches!(part, Expr::Cast(_) | Expr::ScalarFunction(_)),
+    };
+    results(case).any(|result| result.exists(|part| Ok(fails(part))).unwrap_or(true))
+}
+
+fn results(case: &Case) -> impl Iterator<Item = &Expr> {
+    case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref())
+}
+
+fn is_boolean(case: &Case, schema: impl FnOnce() -> Arc<DFSchema>) -> bool {
+    let schema = schema();
+    results(case).any(|result| matches!(result.get_type(schema.as_ref()), Ok(DataType::Boolean)))
+}
+
+/// A `CASE` of truths as one of numbers: of the first DataFusion makes `AND` and `OR`, which look at all
+/// rows, and so at those that the `CASE` keeps from an error.
+fn lazy(case: Case) -> Expr {
+    let number = |result: Box<Expr>| Box::new(Expr::Cast(Cast::new(result, DataType::Int8)));
+    let branches = case.when_then_expr.into_iter().map(|(when, then)| (when, number(then))).collect();
+    let numbers = Expr::Case(Case::new(case.expr, branches, case.else_expr.map(number)));
+    Expr::Cast(Cast::new(Box::new(numbers), DataType::Boolean))
+}
+
 fn is_zero(argument: Option<&Expr>) -> bool {
     let zero = ScalarValue::Int64(Some(0));
     matches!(argument, Some(Expr::Literal(value, _)) if value.cast_to(&DataType::Int64).is_ok_and(|value| value == zero))
@@ -183,7 +211,8 @@ fn merged(inputs: &[DFSchemaRef]) -> DFSchema {
     merged
 }
 
-/// Puts the bounds, and checked arithmetic, where the registry does not: operators, and functions the planner chooses itself.
+/// Puts the bounds, and checked arithmetic, where the registry does not: operators, and functions the
+/// planner chooses itself.
 #[derive(Debug)]
 pub struct BoundFunctions {
     bounded: HashMap<String, Arc<ScalarUDF>>,
@@ -201,7 +230,7 @@ impl BoundFunctions {
         }
     }
 
-    fn rewrite(&self, expr: Expr, schema: impl FnOnce() -> Arc<DFSchema>) -> Result<Transformed<Expr>> {
+    fn rewrite(&self, expr: Expr, schema: impl Fn() -> Arc<DFSchema>) -> Result<Transformed<Expr>> {
         match expr {
             Expr::ScalarFunction(call) if !call.func.inner().is::<Bounded>() => match self.bounded.get(call.name()) {
                 Some(bounded) => {
@@ -219,6 +248,7 @@ impl BoundFunctions {
             Expr::AggregateFunction(call) if call.func.name() == "nth_value" && is_zero(call.params.args.get(1)) => {
                 plan_err!("nth_value counts from 1, or from -1 backwards: there is no value 0")
             }
+            Expr::Case(case) if may_fail(&case) && is_boolean(&case, &schema) => Ok(Transformed::yes(lazy(case))),
             other => Ok(Arithmetic::rewrite(other, schema)),
         }
     }

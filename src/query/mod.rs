@@ -4,7 +4,9 @@
 //! nothing or a stream of batches. A query runs over one snapshot: the tables it names are resolved
 //! before it is planned, and planning and running touch no manifest again.
 //!
-//! Invariants: only what [`statement::Statement`] lists is run; no statement reads or writes a file
+//! Invariants: only what [`statement::Statement`] lists is run, and of a query nothing is passed over
+//! (`understood`); whole numbers do not wrap (`exact`), moments are compared as what they are (`time`),
+//! conditions apply from left to right (`guards`); no statement reads or writes a file
 //! of the server; every bound on a statement is checked before anything plans it; predicates on
 //! fields are never applied below a merge; nothing declares an order of a scan.
 //!
@@ -20,6 +22,7 @@ mod fence_exec;
 mod functions;
 mod group;
 mod guard;
+mod guards;
 mod insert;
 mod limits;
 mod literals;

@@ -35,7 +35,7 @@ fn groups_hold_what_64_bits_do_not_until_they_are_asked() {
     let values: ArrayRef =
         Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MAX), Some(i64::MIN), None, Some(3)]));
     let mut parts = GroupSums::<Int64Type>::new(DataType::Int64);
-    parts.update_batch(&[values.clone()], &[0, 0, 1, 2, 1], None, 3).unwrap();
+    parts.update_batch(&[values], &[0, 0, 1, 2, 1], None, 3).unwrap();
     let states = parts.state(EmitTo::All).unwrap();
     assert_eq!(states[0].as_primitive::<Decimal128Type>().value(0), 2 * i128::from(i64::MAX));
     assert!(states[0].is_null(2));

@@ -30,17 +30,14 @@ pub(in crate::query) fn parse(text: &str) -> Result<i128, ArrowError> {
     Ok(i128::from(moment.timestamp()) * SECOND + i128::from(moment.timestamp_subsec_nanos()))
 }
 
-/// Whether values of a type are moments, or texts that may name some.
+/// Whether values of a type are moments, or texts that may name some. In another zone than this one a
+/// timestamp without a zone is what a clock on a wall there shows: that is left to DataFusion.
 pub(super) fn names_moments(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Timestamp(_, None)
-            | DataType::Date32
-            | DataType::Date64
-            | DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-    )
+    match data_type {
+        DataType::Timestamp(_, zone) => zone.as_deref().is_none_or(|zone| ["UTC", "+00:00", "Z"].contains(&zone)),
+        DataType::Date32 | DataType::Date64 | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        _ => false,
+    }
 }
 
 /// The moments in an array of such a type.
