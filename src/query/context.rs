@@ -21,8 +21,8 @@ use datafusion::{
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, exact, fence_exec::FenceOffsets, functions,
-    guard::GuardExpressions, guards::GuardedConditions, options, sandbox::ClosedRegistry,
+    Session, conditions::GuardedConditions, ends::EndsOfGroups, errors::from_datafusion, exact,
+    fence_exec::FenceOffsets, functions, guard::GuardExpressions, options, sandbox::ClosedRegistry,
     subqueries::SubqueriesWithNulls, time, understood::Functions, yield_exec::YieldInJoins, zero::PositiveZeros,
 };
 

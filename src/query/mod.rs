@@ -12,6 +12,7 @@
 //!
 //! Never: knows that a network exists, or what an object is called.
 
+mod conditions;
 mod context;
 mod define;
 mod ends;
@@ -22,7 +23,7 @@ mod fence_exec;
 mod functions;
 mod group;
 mod guard;
-mod guards;
+
 mod insert;
 mod limits;
 mod literals;
