@@ -6,7 +6,7 @@
 //!
 //! Invariants: only what [`statement::Statement`] lists is run, and of a query nothing is passed over
 //! (`understood`); whole numbers do not wrap (`exact`), moments are compared as what they are (`time`),
-//! conditions apply from left to right (`guards`); no statement reads or writes a file
+//! conditions apply from left to right (`conditions`); no statement reads or writes a file
 //! of the server; every bound on a statement is checked before anything plans it; predicates on
 //! fields are never applied below a merge; nothing declares an order of a scan.
 //!
@@ -23,7 +23,6 @@ mod fence_exec;
 mod functions;
 mod group;
 mod guard;
-
 mod insert;
 mod limits;
 mod literals;
