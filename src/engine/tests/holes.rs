@@ -34,10 +34,10 @@ fn ahead(nanoseconds: i64, seed: u64) -> Arc<ManualClock> {
     Arc::new(ManualClock::new(NOW + nanoseconds, seed))
 }
 
-async fn commit_often(engine: &Engine, database: &Database) {
-    for number in 0..COMMITS {
+async fn commit_often(engine: &Engine, database: &Database, prefix: &str, commits: usize) {
+    for number in 0..commits {
         let columns = vec![("v".to_owned(), ColumnKind::Field(FieldType::Double))];
-        engine.create_table(database, &format!("other{number}"), columns, false).await.unwrap();
+        engine.create_table(database, &format!("{prefix}{number}"), columns, false).await.unwrap();
     }
 }
 
@@ -63,7 +63,7 @@ async fn a_collector_whose_clock_is_hours_ahead_costs_no_write() {
     let (here, there) = (public(&writer).await, public(&other).await);
     write(&writer, &here, "t v=1 1").await.unwrap();
     other.maintain(FLUSH).await.unwrap();
-    commit_often(&other, &there).await;
+    commit_often(&other, &there, "other", COMMITS).await;
     process_with(&store, ahead(2 * HOUR, 3)).await.maintain(COLLECT).await.unwrap();
     truth.set(NOW + 2 * SECOND);
     write(&writer, &here, "t v=2 2").await.unwrap();
@@ -110,7 +110,7 @@ async fn a_process_whose_clocks_stood_still_learns_the_time_from_the_store() {
     write(&writer, &here, "t v=1 1").await.unwrap();
     write(&writer, &here, "t v=2 2").await.unwrap();
     other.maintain(FLUSH).await.unwrap();
-    commit_often(&other, &there).await;
+    commit_often(&other, &there, "other", COMMITS).await;
     for _ in 0..3 {
         truth.set(truth.now() + 2 * HOUR);
         other.maintain(FLUSH).await.unwrap();
@@ -120,6 +120,60 @@ async fn a_process_whose_clocks_stood_still_learns_the_time_from_the_store() {
     write(&writer, &here, "t v=4 4").await.unwrap();
     let all = expected(&["t v=1 1", "t v=2 2", "t v=3 3", "t v=4 4"]);
     assert_eq!(rows(&calm, truth.clone(), "public").await, all);
+}
+
+/// Histories that the test runs; each takes some hundreds of milliseconds.
+const SEEDS: u64 = 4;
+
+/// Four processes whose clocks are hours wrong, three of which may stand still while hours pass, write, define
+/// tables and settle. The fourth, which knows nothing of the store's time, also collects without any grace.
+#[tokio::test]
+async fn wrong_clocks_lose_nothing_that_was_acknowledged() {
+    for seed in 0..SEEDS {
+        history(seed).await;
+    }
+}
+
+async fn history(seed: u64) {
+    let truth = ahead(0, seed);
+    let calm = world(&truth).await;
+    let dice = ManualClock::new(0, seed ^ 0x5EED);
+    let roll = |sides: u64| dice.random() % sides;
+    let mut processes = Vec::new();
+    for number in 0..4 {
+        let clock = ahead(roll(5) as i64 * HOUR - 2 * HOUR, seed * 10 + number);
+        let dated = calm.with_dates(clock.clone(), truth.clone());
+        let engine = process_with(if number < 3 { &dated } else { &calm }, clock.clone()).await;
+        let database = public(&engine).await;
+        processes.push((clock, engine, database));
+    }
+    let mut expected = Rows::new();
+    for round in 0..60 {
+        let (_, engine, database) = &processes[roll(4) as usize];
+        match roll(8) {
+            0 => commit_often(engine, database, &format!("round{round}n"), COMMITS).await,
+            1 | 2 => drop(engine.maintain(FLUSH).await.unwrap()),
+            3 => drop(processes[3].1.maintain(COLLECT).await.unwrap()),
+            4 => {
+                let passed = roll(150 * 60) as i64 * SECOND;
+                truth.set(truth.now() + passed);
+                for (number, (clock, ..)) in processes.iter().enumerate() {
+                    if number == 3 || roll(2) == 0 {
+                        clock.set(clock.now() + passed);
+                    }
+                }
+            }
+            _ => {
+                let text = format!("t,host=h{} v={round} {round}", roll(3));
+                write(engine, database, &text).await.unwrap();
+                expect(&mut expected, &text);
+            }
+        }
+    }
+    assert_eq!(rows(&calm, truth.clone(), "public").await, expected, "seed {seed}");
+    let reader = process_with(&calm, truth.clone()).await;
+    let report = reader.check().await.unwrap();
+    assert!(report.is_clean(), "seed {seed}: {report}");
 }
 
 /// Beside its writes, so that none of them waits for it.
@@ -212,7 +266,7 @@ async fn the_check_sees_strays_forks_gaps_and_foreign_folders() {
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t v=1 1").await.unwrap();
-    commit_often(&engine, &database).await;
+    commit_often(&engine, &database, "other", COMMITS).await;
     let newest = database.open.ledger.cached().unwrap();
     let root = database.open.root();
     for version in 1..=5 {
