@@ -1652,7 +1652,7 @@ pub fn main(what: &str, cap: usize) {
         ("R6 an attempt lands late: opener commits", "holds", Cfg { open: [false, true], define: [false, true], late: 1, fool: 63, ..idle }, new),
         ("R7 query that helps to freeze, all clocks wrong", "holds", Cfg { writes: [1, 0], reads: 1, rtries: 1, fool: 63, ..idle }, new),
         ("R8 twice an hour, two passes, a stray", "holds", Cfg { ticks: 2, passes: 2, strays: 1, writes: [1, 0], tmo: [1, 0], jobs: [1, 1], fool: 63, ..b }, new),
-        ("R9 every step apart, a flusher starts over, fence", "holds", Cfg { fine: true, collect: true, writes: [1, 0], jobs: [1, 0], tries: 1, strays: 1, fool: 63, ..b }, new),
+        ("R9 every step apart, flushers that start over, fence", "holds", Cfg { fine: true, collect: true, writes: [1, 0], jobs: [1, 1], tries: 1, fool: 63, ..b }, new),
         ("RA manifests remember nothing, two flush chains, a stray", "holds", Cfg { strays: 1, writes: [1, 0], fool: 63, ..b }, Var { forget: true, ..new }),
         ("RB manifests remember nothing, opener commits, late attempt", "holds", Cfg { open: [false, true], define: [false, true], late: 1, fool: 63, ..idle }, Var { forget: true, ..new }),
         ("RC GHOST: writers that are not new", "holds", Cfg { ghosts: 1, strays: 1, fool: 63, ..idle }, new),
