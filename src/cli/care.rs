@@ -24,7 +24,8 @@ pub(super) async fn maintain(settings: &Settings, matches: &ArgMatches) -> Resul
     let losses = if matches.get_flag("accept-loss") { Losses::Accepted } else { Losses::Refused };
     let report = engine.maintain_with(duties, losses).await?;
     engine.shutdown().await;
-    print(&format!("{report}\n"))
+    print(&format!("{report}\n"))?;
+    Ok(if report.left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Reads everything and says whether it is sound.

@@ -1,5 +1,8 @@
 //! Check: walk a store and verify every object, invariant and sum of every database it holds.
 
+mod folders;
+mod log;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ pub struct CheckReport {
     pub without_checksums: usize,
     /// Objects that no manifest names: leftovers of jobs that lost, which collection removes.
     pub unreferenced: usize,
+    /// What is worth knowing, and no fault of the store.
+    pub notes: Vec<String>,
     /// What is wrong, in plain words; empty when the store is clean.
     pub problems: Vec<String>,
 }
@@ -44,6 +49,9 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
             writeln!(formatter, "problem: {problem}")?;
+        }
+        for note in &self.notes {
+            writeln!(formatter, "note: {note}")?;
         }
         write!(
             formatter,
@@ -76,6 +84,7 @@ impl Engine {
                 Err(error) => report.problems.push(format!("database {}: {error}", open.root())),
             }
         }
+        self.check_folders(&mut report).await?;
         Ok(report)
     }
 
@@ -91,6 +100,7 @@ impl Engine {
             violations(&manifest.state, manifest.version).into_iter().map(|problem| format!("{root}: {problem}")),
         );
         report.problems.extend(listing.unknown.iter().map(|name| format!("{name}: SiltDB does not give such names")));
+        self.check_log(open, listing, report).await?;
         self.check_segments(open, listing, report).await?;
         let stored = self.stored_files(root, report).await?;
         let mut named = HashSet::new();

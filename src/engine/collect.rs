@@ -25,8 +25,9 @@ use crate::table;
 /// Manifests that are kept however old they are.
 const KEPT_MANIFESTS: usize = 100;
 /// Younger manifests are kept however short the grace: commits and confirmations trust that the number
-/// after a manifest which was the newest within [`PROOF_AGE`] was not used and freed.
-const MANIFEST_AGE: Duration = Duration::from_secs(5 * PROOF_AGE.as_secs());
+/// after a manifest which was the newest within [`PROOF_AGE`] was not used and freed, and processes look at the
+/// whole log six times as often.
+const MANIFEST_AGE: Duration = Duration::from_secs(60 * PROOF_AGE.as_secs());
 /// The last manifest of a dropped database is kept for so long: whoever still believes in the database
 /// has to find it.
 const TOMBSTONE: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -37,7 +38,7 @@ const DELETES: usize = 16;
 struct Horizon<S> {
     manifest: Arc<Manifest<S>>,
     /// All manifests listed, ascending: their numbers, and whether each is older than any proof that
-    /// counts, however short the grace.
+    /// counts, however short the grace, and whatever this process takes for the time.
     manifests: Vec<(u64, bool)>,
     log: Vec<ListEntry>,
 }
@@ -47,11 +48,11 @@ impl Engine {
     pub(super) async fn collect_open(&self, open: &OpenDatabase) -> Result<usize> {
         let store = &self.inner.store;
         let Some(horizon) = self.horizon::<DatabaseState>(open.root()).await? else { return Ok(0) };
-        let floor = horizon.manifest.state.floor;
-        let mut doomed = log_garbage(open.root(), &horizon, floor);
         let mut objects = store.list(&paths::data_prefix(open.root()), None).await?;
         objects.extend(store.list(&paths::leaf_prefix(open.root()), None).await?);
         let newest = open.ledger.load(store).await?.manifest;
+        let floor = horizon.manifest.state.floor.min(newest.state.floor);
+        let mut doomed = log_garbage(open.root(), &horizon, floor);
         let mut named = match self.named(open, &horizon.manifest.state).await {
             Ok(named) => named,
             // Another collector, which began later, is ahead.
@@ -102,7 +103,7 @@ impl Engine {
         let prefix = paths::log_prefix(root);
         let log = self.inner.store.list(&prefix, None).await?;
         let before = self.before_grace();
-        let unproven = self.before_proofs();
+        let unproven = before.min(self.store_now(&log).saturating_sub(nanoseconds(MANIFEST_AGE)));
         let mut manifests = Vec::new();
         let mut oldest_needed = None;
         for entry in &log {
@@ -128,13 +129,14 @@ impl Engine {
         self.age_ago(self.inner.options.grace)
     }
 
-    /// The moment before which a manifest must have been made to be deleted.
-    fn before_proofs(&self) -> i64 {
-        self.before_grace().min(self.age_ago(MANIFEST_AGE))
+    fn age_ago(&self, age: Duration) -> i64 {
+        self.earlier_now().saturating_sub(nanoseconds(age))
     }
 
-    fn age_ago(&self, age: Duration) -> i64 {
-        self.earlier_now().saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX))
+    /// What the store's clock showed, at least, when it answered a LIST: the newest date of an object. Where that is
+    /// in the future (a folder whose machine's clock was set back), this process's own time.
+    fn store_now(&self, listed: &[ListEntry]) -> i64 {
+        listed.iter().map(|entry| entry.modified).max().unwrap_or(0).min(self.earlier_now())
     }
 
     /// Old catalogs, and what dropped databases left. Objects deleted.
@@ -156,16 +158,28 @@ impl Engine {
 
     /// Deletes a dropped database but for its last manifest, and that one too when it is old.
     async fn collect_dropped(&self, dropped: &DroppedDatabase) -> Result<usize> {
-        let tombstone = i64::try_from(TOMBSTONE.as_nanos()).unwrap_or(i64::MAX);
-        let gone = dropped.since <= self.before_grace().saturating_sub(tombstone);
-        if dropped.since > self.before_proofs() || (dropped.emptied && !gone) {
+        let before = self.before_grace();
+        let gone = dropped.since <= before.saturating_sub(nanoseconds(TOMBSTONE));
+        // Not worth a LIST before.
+        if dropped.since > before.min(self.age_ago(MANIFEST_AGE)) || (dropped.emptied && !gone) {
             return Ok(0);
         }
         let root = paths::database_root(dropped.tenant, dropped.id);
+        let listed = self.inner.store.list(&root, None).await?;
+        let last = listed.iter().rfind(|entry| paths::is_manifest(&entry.path)).cloned();
+        if let Some(last) = &last
+            && !self.is_long_dropped(&root, last, &listed).await?
+        {
+            return Ok(0);
+        }
+        let ours = listed.into_iter().map(|entry| entry.path).filter(|path| paths::is_given(&root, path));
         let mut doomed: Vec<String> =
-            self.inner.store.list(&root, None).await?.into_iter().map(|entry| entry.path).collect();
-        let last = doomed.iter().rfind(|path| paths::is_manifest(path)).cloned();
-        doomed.retain(|path| gone || Some(path) != last.as_ref());
+            ours.filter(|path| gone || last.as_ref().is_none_or(|last| last.path != *path)).collect();
+        // It may have been written a moment ago.
+        let hint = paths::hint(&root);
+        if !doomed.contains(&hint) {
+            doomed.push(hint);
+        }
         self.delete_all(&doomed).await?;
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
             Ok(match newest.state.with_emptied(dropped.id, gone) {
@@ -176,6 +190,25 @@ impl Engine {
         forget.await?;
         Ok(doomed.len())
     }
+
+    /// Whether the last manifest of a dropped database is older than any proof that counts, by the store's dates
+    /// alone: whoever dropped it, and this process, may have wrong clocks. Nothing is written there any more, so
+    /// that the hint, written again, shows the store's time.
+    async fn is_long_dropped(&self, root: &str, last: &ListEntry, listed: &[ListEntry]) -> Result<bool> {
+        let is_old =
+            |listed: &[ListEntry]| last.modified <= self.store_now(listed).saturating_sub(nanoseconds(MANIFEST_AGE));
+        if is_old(listed) {
+            return Ok(true);
+        }
+        let (store, hint) = (&self.inner.store, paths::hint(root));
+        let Some(bytes) = store.get(&last.path).await? else { return Ok(false) };
+        store.overwrite(&hint, bytes).await?;
+        Ok(is_old(&store.list(&hint, None).await?))
+    }
+}
+
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Segments below the floor that the horizon knew, and old manifests, oldest first.

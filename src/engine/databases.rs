@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -60,21 +60,28 @@ pub(super) struct OpenDatabase {
 /// What is not settled yet, as far as this process knows.
 #[derive(Debug, Default)]
 struct Unsettled {
-    /// Their sizes.
-    segments: BTreeMap<OrderKey, u64>,
+    segments: BTreeMap<OrderKey, Unsettling>,
     /// Sum of the sizes.
     bytes: u64,
 }
 
+/// A segment that waits to be settled.
+#[derive(Debug, Clone, Copy)]
+struct Unsettling {
+    bytes: u64,
+    /// When this process wrote it; none for what a LIST showed.
+    written: Option<Instant>,
+}
+
 impl Unsettled {
-    fn add(&mut self, order: OrderKey, bytes: u64) {
+    fn add(&mut self, order: OrderKey, bytes: u64, written: Option<Instant>) {
         self.remove(&order);
-        self.segments.insert(order, bytes);
+        self.segments.insert(order, Unsettling { bytes, written });
         self.bytes += bytes;
     }
 
     fn remove(&mut self, order: &OrderKey) {
-        self.bytes -= self.segments.remove(order).unwrap_or(0);
+        self.bytes -= self.segments.remove(order).map_or(0, |segment| segment.bytes);
     }
 }
 
@@ -146,18 +153,25 @@ impl OpenDatabase {
         self.unsettled().segments.keys().map(|order| order.clock).min()
     }
 
-    /// Takes the tail from what a LIST showed.
+    /// Takes the tail from what a LIST showed. What this process has written since the LIST began may be
+    /// missing there, and stays.
     pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
-        let mut unsettled = Unsettled::default();
+        let mut learnt = Unsettled::default();
         for (name, bytes) in &listing.segments {
-            unsettled.add(name.order, *bytes);
+            learnt.add(name.order, *bytes, None);
         }
-        *self.unsettled() = unsettled;
+        let mut unsettled = self.unsettled();
+        for (order, segment) in &unsettled.segments {
+            if segment.written.is_some_and(|written| written >= listing.began()) {
+                learnt.add(*order, segment.bytes, segment.written);
+            }
+        }
+        *unsettled = learnt;
     }
 
     /// Adds a segment that this process has written.
     pub(super) fn grow_tail(&self, order: OrderKey, bytes: u64) {
-        self.unsettled().add(order, bytes);
+        self.unsettled().add(order, bytes, Some(Instant::now()));
     }
 
     /// Takes out what has been settled.

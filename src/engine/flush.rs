@@ -40,7 +40,7 @@ pub struct Flushed {
     pub segments: usize,
     pub rows: u64,
     pub files: usize,
-    /// Jobs that were not begun for lack of time: 1, or 0.
+    /// Jobs that were not begun for lack of time, or given up because others kept getting in the way: 1, or 0.
     pub left: usize,
 }
 
@@ -50,7 +50,7 @@ type Segments = Vec<(SegmentName, Arc<Segment>)>;
 pub(super) type Rows = stream::BoxStream<'static, Result<RecordBatch>>;
 
 impl Engine {
-    /// Settles everything that was acknowledged before the call.
+    /// Settles everything that was acknowledged before the call, or says in [`Flushed::left`] that it did not.
     pub(super) async fn flush_open(&self, open: &OpenDatabase, effort: Effort) -> Result<Flushed> {
         let _turn = open.flushing.lock().await;
         let store = &self.inner.store;
@@ -74,7 +74,7 @@ impl Engine {
             }
             if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
                 done.left = open.tail().segments.min(1);
-                break;
+                return Ok(done);
             }
             let state = &listing.manifest.state;
             let frozen = if state.frozen.is_some() {
@@ -97,6 +97,7 @@ impl Engine {
                 attempts = 0;
             }
         }
+        done.left = 1;
         Ok(done)
     }
 

@@ -64,7 +64,7 @@ pub struct Report {
     pub expired: usize,
     /// Objects deleted.
     pub collected: usize,
-    /// Jobs that were not begun for lack of time.
+    /// Jobs that were not begun for lack of time, or given up because others kept getting in the way.
     pub left: usize,
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for Report {
         )?;
         match self.left {
             0 => Ok(()),
-            left => write!(formatter, ", {left} jobs left for lack of time"),
+            left => write!(formatter, ", {left} jobs left undone"),
         }
     }
 }
@@ -99,6 +99,7 @@ impl Engine {
         if duties.collect {
             report.collected += self.collect_catalog(&catalog).await?;
         }
+        self.inner.catalog.catch_up(&self.inner.store).await;
         Ok(report)
     }
 
@@ -118,6 +119,13 @@ impl Engine {
         effort: Effort,
         report: &mut Report,
     ) -> Result<()> {
+        let done = self.do_duties(open, duties, effort, report).await;
+        // Also after an error: what was committed before it is not hinted at yet.
+        open.ledger.catch_up(&self.inner.store).await;
+        done
+    }
+
+    async fn do_duties(&self, open: &OpenDatabase, duties: Duties, effort: Effort, report: &mut Report) -> Result<()> {
         if duties.flush {
             let flushed = self.flush_open(open, effort).await?;
             report.left += flushed.left;
@@ -134,7 +142,6 @@ impl Engine {
         if duties.collect && effort.allows(0) {
             report.collected += self.collect_open(open).await?;
         }
-        open.ledger.catch_up(&self.inner.store).await;
         Ok(())
     }
 

@@ -121,11 +121,31 @@ async fn put_group(engine: Engine, open: Arc<OpenDatabase>, mut group: Vec<Reque
     let meter = Arc::new(Meter::default());
     let store = engine.inner.store.metered(&meter);
     let outcome = put(&engine, &open, &store, &mut group, ordered).await;
+    if outcome.is_ok() {
+        tidy_up(&engine, &open);
+    }
     // What a group costs is what each of its requests reports: it would have cost one alone as much.
     for request in group {
         request.meter.add(meter.snapshot());
         request.answer(outcome.clone().map(|()| Outcome::Acknowledged));
     }
+}
+
+/// What a process that only writes owes to itself and others, done beside the writes and now and then: a look at the
+/// whole log, and a hint at its own commits.
+fn tidy_up(engine: &Engine, open: &Arc<OpenDatabase>) {
+    let looks = open.ledger.claim_look(&engine.inner.store);
+    if !looks && !open.ledger.is_behind() {
+        return;
+    }
+    let (engine, open) = (engine.clone(), open.clone());
+    tokio::spawn(async move {
+        let store = &engine.inner.store;
+        if looks && let Err(error) = engine.look(&open, store).await {
+            tracing::debug!(database = %open.id, %error, "the log could not be looked at");
+        }
+        open.ledger.catch_up(store).await;
+    });
 }
 
 /// W2 and W3 of the protocol. Requests whose tables are gone are answered and leave the group.

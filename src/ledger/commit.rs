@@ -102,7 +102,9 @@ impl<S: State> Ledger<S> {
         store: &Store,
         mut decide: impl FnMut(&Manifest<S>) -> Result<Step<S, T>>,
     ) -> Result<(Arc<Manifest<S>>, T)> {
-        let mut recent = self.proven_within(LOOK_AGE);
+        // Not on what the hint alone led to: by single objects, a manifest that came back to its freed number looks
+        // like the newest.
+        let mut recent = self.proven_within(store, LOOK_AGE).filter(|_| lock(&self.looked).has_listed);
         let mut doubts = Doubts::new();
         for lost in 0..COMMIT_ATTEMPTS {
             let began = tokio::time::Instant::now();
@@ -227,7 +229,7 @@ impl<S: State> Ledger<S> {
 
     /// C3 to C5. `base`: when the manifest before was proven to be the newest, if there is one.
     async fn append(&self, store: &Store, next: &Arc<Manifest<S>>, base: Option<Moment>) -> Appended {
-        let began = Moment::now(&self.clock);
+        let began = Moment::now(&self.clock, store);
         let bytes = match next.encode() {
             Ok(bytes) => bytes,
             Err(error) => return Appended::Failed { error, again: false },
@@ -245,7 +247,7 @@ impl<S: State> Ledger<S> {
         }
         // What follows a manifest that was the newest a minute ago is younger than that, and no collector has
         // deleted it: the number was never used. Judged afterwards: the process may have been frozen.
-        let surely = base.is_some_and(|base| !base.is_older_than(PROOF_AGE, &self.clock));
+        let surely = base.is_some_and(|base| !base.is_older_than(PROOF_AGE, &self.clock, store));
         if !surely {
             match self.is_in_history(store, next).await {
                 Ok(true) => {}

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Ledger, Manifest, Moment, State, manifest::Head};
+use super::{Ledger, Manifest, Moment, State, manifest::Head, misnumbered};
 use crate::model::{Code, Error, Result};
 use crate::store::{Store, paths};
 
@@ -12,14 +12,24 @@ pub(super) fn unknown(kind: &str, why: &impl Display) -> Error {
 }
 
 impl<S: State> Ledger<S> {
+    /// What lies at a number, whether or not it is in the history; `None` if nothing does.
+    ///
+    /// Errors: `Corrupt` if it is no manifest, or another number's.
+    pub async fn head(&self, store: &Store, version: u64) -> Result<Option<Head>> {
+        let key = paths::manifest(self.root(), version);
+        let Some(bytes) = store.get(&key).await? else { return Ok(None) };
+        let head = Head::decode(&key, &bytes)?;
+        if head.version == version { Ok(Some(head)) } else { Err(misnumbered(&key, head.version)) }
+    }
+
     /// C4. A number that the collector freed can be created again, far below the newest; only what
     /// the newest manifest descends from has happened.
     pub(super) async fn is_in_history(&self, store: &Store, next: &Manifest<S>) -> Result<bool> {
         let after = paths::log_after(self.root(), next.version);
-        let began = Moment::now(&self.clock);
+        let began = Moment::now(&self.clock, store);
         let later = store.list(&paths::log_prefix(self.root()), Some(&after)).await?;
         if later.is_empty() {
-            self.looked_at(began);
+            self.looked_at(began, true);
             return Ok(true);
         }
         let newest = self.load(store).await?.manifest;

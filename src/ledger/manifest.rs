@@ -76,8 +76,8 @@ pub struct Manifest<S> {
     pub state: S,
 }
 
-/// A manifest's first line.
-#[derive(Serialize, Deserialize)]
+/// A manifest's first line: which commit it is of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Head {
     pub version: u64,
     pub commit: CommitId,
@@ -86,7 +86,18 @@ pub struct Head {
     recent: Vec<(u64, CommitId)>,
 }
 
+/// Whether a manifest is known to descend from commit `commit` of version `version`; `None` when that is too long
+/// ago to tell.
+fn remembers(recent: &[(u64, CommitId)], version: u64, commit: CommitId) -> Option<bool> {
+    recent.iter().find(|(number, _)| *number == version).map(|(_, known)| *known == commit)
+}
+
 impl Head {
+    /// As [`Manifest::remembers`], of earlier versions.
+    pub fn remembers(&self, version: u64, commit: CommitId) -> Option<bool> {
+        remembers(&self.recent, version, commit)
+    }
+
     /// Reads no more than which commit a manifest is of.
     pub fn decode(key: &str, bytes: &[u8]) -> Result<Head> {
         let (_, text) = text(key, bytes)?;
@@ -146,7 +157,7 @@ impl<S: State> Manifest<S> {
         if version == self.version {
             return Some(self.commit == commit);
         }
-        self.recent.iter().find(|(number, _)| *number == version).map(|(_, known)| *known == commit)
+        remembers(&self.recent, version, commit)
     }
 }
 

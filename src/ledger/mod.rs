@@ -27,10 +27,9 @@ use crate::store::{
 };
 
 pub use commit::Step;
-pub use manifest::{CommitId, Manifest, decompress};
+pub use manifest::{CommitId, Head, Manifest, decompress};
 
 use hint::Hinted;
-use manifest::Head;
 
 /// A proof that a manifest was the newest stays good this long: none is deleted that is not several times as
 /// old.
@@ -94,25 +93,36 @@ impl<S> Listing<S> {
     }
 }
 
-/// When something was proven: by the clock that never goes back, and by the one that does not stand still
-/// while the process does (a laptop that was closed, a function that was frozen).
+/// When something was proven: by the clock that never goes back, by the one that does not stand still while the
+/// process does (a laptop that was closed, a function that was frozen), and by the store's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment {
     monotonic: Instant,
     /// Nanoseconds since 1970.
     wall: i64,
+    /// The least that the store's clock showed, nanoseconds since 1970; none before it told.
+    store: Option<i64>,
 }
 
 impl Moment {
-    fn now(clock: &SharedClock) -> Moment {
-        Moment { monotonic: Instant::now(), wall: clock.now() }
+    fn now(clock: &SharedClock, store: &Store) -> Moment {
+        let store = earliest(clock, store);
+        Moment { monotonic: Instant::now(), wall: clock.now(), store }
     }
 
-    /// Whether either clock says that it is longer ago, or the wall clock went back.
-    fn is_older_than(&self, age: Duration, clock: &SharedClock) -> bool {
-        let wall = clock.now().checked_sub(self.wall).and_then(|passed| u64::try_from(passed).ok());
-        self.monotonic.elapsed() >= age || wall.is_none_or(|passed| Duration::from_nanos(passed) >= age)
+    /// Whether any of the clocks says that it is longer ago, or the wall clock went back. After an answer of the
+    /// store whose `Date` it read, a process need not have noticed itself for how long it stood still.
+    fn is_older_than(&self, age: Duration, clock: &SharedClock, store: &Store) -> bool {
+        let is_over = |passed: i64| u64::try_from(passed).is_ok_and(|passed| Duration::from_nanos(passed) >= age);
+        let wall = clock.now().saturating_sub(self.wall);
+        let by_store = earliest(clock, store).zip(self.store).map(|(now, then)| now.saturating_sub(then));
+        self.monotonic.elapsed() >= age || wall < 0 || is_over(wall) || by_store.is_some_and(is_over)
     }
+}
+
+/// The least that the store's clock shows now, as far as its answers tell.
+fn earliest(clock: &SharedClock, store: &Store) -> Option<i64> {
+    store.time().at(clock.elapsed()).map(|(least, _)| least)
 }
 
 /// The newest manifest this process knows, and when that was last proven.
@@ -126,8 +136,10 @@ struct Proven<S> {
 #[derive(Debug, Default)]
 struct Looked {
     when: Option<Moment>,
+    /// Whether it ever was by a LIST, so that it does not rest on single objects alone.
+    has_listed: bool,
     /// When a look beside the work was last begun.
-    early: Option<Instant>,
+    early: Option<Moment>,
     /// A version whose number held another commit when it was read back, until a LIST says why.
     replaced: Option<u64>,
 }
@@ -189,7 +201,7 @@ impl<S: State> Ledger<S> {
 
     /// A manifest that was the newest at some moment within the last `age`.
     pub async fn fresh(&self, store: &Store, age: Duration) -> Result<Arc<Manifest<S>>> {
-        if let Some(known) = self.proven_within(age) {
+        if let Some(known) = self.proven_within(store, age) {
             return Ok(known.manifest);
         }
         match self.cached() {
@@ -200,26 +212,29 @@ impl<S: State> Ledger<S> {
     }
 
     /// The cached manifest if it was the newest at some moment within the last `age`.
-    fn proven_within(&self, age: Duration) -> Option<Proven<S>> {
-        let known = lock(&self.known).clone().filter(|known| !known.when.is_older_than(age, &self.clock));
-        known.filter(|_| !self.has_not_looked_for(LOOK_INTERVAL))
+    fn proven_within(&self, store: &Store, age: Duration) -> Option<Proven<S>> {
+        let known = lock(&self.known).clone().filter(|known| !known.when.is_older_than(age, &self.clock, store));
+        known.filter(|_| !self.has_not_looked_for(store, LOOK_INTERVAL))
     }
 
     /// Whether no manifest follows `manifest`, by one GET (two when the last proof is old: then the
     /// absence of the next one proves nothing unless this one is still there). "No" also where only a LIST can
     /// tell: when the last one is long ago, or the number has come to hold another commit.
     pub async fn is_newest(&self, store: &Store, manifest: &Manifest<S>) -> Result<bool> {
-        let began = Moment::now(&self.clock);
+        if self.cached().is_some_and(|known| known.version > manifest.version) {
+            return Ok(false);
+        }
+        let began = Moment::now(&self.clock, store);
         if store.get(&paths::manifest(&self.root, manifest.version + 1)).await?.is_some() {
             return Ok(false);
         }
         // Judged afterwards: the process may have been frozen while it waited.
-        if self.has_not_looked_for(LOOK_INTERVAL) {
+        if self.has_not_looked_for(store, LOOK_INTERVAL) {
             return Ok(false);
         }
         let stale = match lock(&self.known).as_ref() {
             Some(known) => {
-                known.manifest.version != manifest.version || known.when.is_older_than(PROOF_AGE, &self.clock)
+                known.manifest.version != manifest.version || known.when.is_older_than(PROOF_AGE, &self.clock, store)
             }
             None => true,
         };
@@ -238,25 +253,26 @@ impl<S: State> Ledger<S> {
         Ok(true)
     }
 
-    fn has_not_looked_for(&self, age: Duration) -> bool {
-        lock(&self.looked).when.is_none_or(|when| when.is_older_than(age, &self.clock))
+    fn has_not_looked_for(&self, store: &Store, age: Duration) -> bool {
+        lock(&self.looked).when.is_none_or(|when| when.is_older_than(age, &self.clock, store))
     }
 
-    fn looked_at(&self, when: Moment) {
+    fn looked_at(&self, when: Moment, by_list: bool) {
         let mut looked = lock(&self.looked);
         looked.when = looked.when.max(Some(when));
+        looked.has_listed |= by_list;
     }
 
     /// Whether to look at the whole log now, beside the work ([`Ledger::load`]). True once in half a minute:
     /// whoever is told so does it. Asks the store nothing.
-    pub fn claim_look(&self) -> bool {
-        if !self.has_not_looked_for(EARLY_LOOK) {
+    pub fn claim_look(&self, store: &Store) -> bool {
+        if !self.has_not_looked_for(store, EARLY_LOOK) {
             return false;
         }
         let mut looked = lock(&self.looked);
-        let is_due = looked.early.is_none_or(|early| early.elapsed() >= EARLY_LOOK / 10);
+        let is_due = looked.early.is_none_or(|early| early.is_older_than(EARLY_LOOK / 10, &self.clock, store));
         if is_due {
-            looked.early = Some(Instant::now());
+            looked.early = Some(Moment::now(&self.clock, store));
         }
         is_due
     }
@@ -310,7 +326,7 @@ impl<S: State> Ledger<S> {
     async fn try_load_from(&self, store: &Store, mut from: u64) -> Result<Option<Listing<S>>> {
         for _ in 0..LOAD_ATTEMPTS {
             let before = self.cached();
-            let began = Moment::now(&self.clock);
+            let began = Moment::now(&self.clock, store);
             let listed = self.list(store, from).await?;
             let Some(newest) = listed.newest else {
                 // A hint may lie; the beginning of the log does not.
@@ -336,7 +352,7 @@ impl<S: State> Ledger<S> {
                 continue;
             }
             self.learn(&manifest, began);
-            self.looked_at(began);
+            self.looked_at(began, true);
             let is_later = before.is_some_and(|before| before.version == manifest.version);
             let Listed { segments, unknown, .. } = listed;
             return Ok(Some(Listing { manifest, segments, unknown, is_later, began }));

@@ -34,7 +34,7 @@ impl<S: State> Ledger<S> {
         let hinted = paths::manifest(&self.root, hint.version);
         let (mut version, mut commit, mut followed) = (hint.version, hint.commit, None);
         for _ in 0..=FOLLOWED {
-            let began = Moment::now(&self.clock);
+            let began = Moment::now(&self.clock, store);
             let after = paths::manifest(&self.root, version + 1);
             if let Some(bytes) = store.get(&after).await? {
                 match Head::decode(&after, &bytes) {
@@ -53,7 +53,7 @@ impl<S: State> Ledger<S> {
             let manifest = Manifest::decode(&key, &bytes, None).ok().filter(|manifest| manifest.version == version);
             let Some(manifest) = manifest.map(Arc::new) else { return Ok(None) };
             self.learn(&manifest, began);
-            self.looked_at(began);
+            self.looked_at(began, false);
             return Ok(Some(manifest));
         }
         Ok(None)

@@ -20,6 +20,9 @@ use crate::model::{DatabaseId, OrderKey, TableId, TenantId, names::folder_form};
 /// Root of the catalog.
 pub const CATALOG_ROOT: &str = "sys/";
 
+/// What the objects of all databases begin with.
+pub const DATABASES_PREFIX: &str = "t/";
+
 /// Where the store's probe works.
 pub const PROBE_PREFIX: &str = "sys/probe/";
 
@@ -98,6 +101,27 @@ pub fn leaf_base(path: &str) -> Option<u64> {
 fn base_of(name: &str) -> Option<u64> {
     let (base, unique) = name.split_once('-')?;
     (base.len() == 20 && !unique.is_empty()).then(|| base.parse().ok()).flatten()
+}
+
+/// Whether SiltDB gives such names to objects of the database whose root this is.
+pub fn is_given(root: &str, path: &str) -> bool {
+    let Some(name) = path.strip_prefix(root) else { return false };
+    match name.split_once('/') {
+        None => name == "HINT",
+        Some(("log", rest)) => LogName::parse(rest).is_some(),
+        Some(("data", _)) => data_file_base(path).is_some(),
+        Some(("leaf", _)) => leaf_base(name).is_some(),
+        Some(_) => false,
+    }
+}
+
+/// The root of the database that an object is of, ending in `/`, and which database that is; `None` for names
+/// that are not of databases.
+pub fn database_of(path: &str) -> Option<(&str, TenantId, DatabaseId)> {
+    let mut ends = path.match_indices('/').map(|(position, _)| position + 1);
+    let root = &path[..ends.nth(3)?];
+    let ["t", tenant, "d", database, ""] = *root.split('/').collect::<Vec<_>>() else { return None };
+    Some((root, TenantId(tenant.parse().ok()?), DatabaseId(database.parse().ok()?)))
 }
 
 /// Name of a WAL segment: where it stands, and which tables it may hold.
@@ -255,6 +279,23 @@ mod tests {
         assert!(LogName::parse(&format!("{segment}-00000001-00000000.wal")).is_some());
         for wrong in ["-00000001", "-1-0", "-00000001-00000000-00000000", "-0000000g-00000000"] {
             assert_eq!(LogName::parse(&format!("{segment}{wrong}.wal")), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_database_are_told_from_foreign_ones() {
+        let root = database_root(TenantId(1), DatabaseId(2));
+        let data = format!("{root}{}", data_file("cpu", TableId(9), "day=2026-11-24", 42, "01ABC"));
+        for given in [manifest(&root, 7), hint(&root), data.clone(), format!("{root}{}", leaf(7, "01ABC"))] {
+            assert!(is_given(&root, &given), "{given}");
+            assert_eq!(database_of(&given), Some((root.as_str(), TenantId(1), DatabaseId(2))));
+        }
+        for foreign in ["README", "log/notes.txt", "data/x.parquet", "backup/HINT", "HINT.old", "leaf/x/7-01ABC"] {
+            assert!(!is_given(&root, &format!("{root}{foreign}")), "{foreign}");
+        }
+        assert!(!is_given("t/1/d/3/", &data));
+        for other in ["sys/HINT", "t/1/d/x/HINT", "t/1/d", "t/1/e/2/HINT"] {
+            assert_eq!(database_of(other), None, "{other}");
         }
     }
 

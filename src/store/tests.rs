@@ -243,6 +243,19 @@ async fn temporary_files_are_no_objects_and_go_when_old() {
     assert!(!inside.join(".tmp-old").exists());
 }
 
+/// Its contents may be older: a process may stand still between writing a file and linking it.
+#[tokio::test]
+async fn a_folder_dates_a_file_by_when_it_got_its_name() {
+    let (directory, store) = folder().await;
+    let before = SystemClock.now();
+    assert_eq!(store.create("x/y", bytes("1")).await, CreateOutcome::Created);
+    let two_days_ago = std::time::SystemTime::now() - Duration::from_secs(48 * 3600);
+    let file = std::fs::File::options().write(true).open(directory.path().join("a/b/x/y")).unwrap();
+    file.set_modified(two_days_ago).unwrap();
+    let entry = store.list("x/", None).await.unwrap().remove(0);
+    assert!(entry.modified > before - 1_000_000_000, "{}", entry.modified);
+}
+
 #[tokio::test]
 async fn a_meter_counts_its_own_request_and_the_store_all() {
     let store = Store::memory();

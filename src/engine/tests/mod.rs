@@ -2,6 +2,7 @@
 
 mod crashes;
 mod histories;
+mod holes;
 mod lost;
 mod oracle;
 mod order;

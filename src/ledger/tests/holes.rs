@@ -82,6 +82,15 @@ async fn a_manifest_that_came_back_is_not_believed_for_long() {
     idle.set(2 * HOUR);
     assert!(!writer.is_newest(&store, &cached).await.unwrap());
     assert_eq!(writer.load(&store).await.unwrap().manifest.version, 5);
+    // A new process whose hint is as old opens it, but does not build on it without a LIST.
+    store.overwrite(&paths::hint("r/"), cached.encode().unwrap()).await.unwrap();
+    let opener = Ledger::<Numbers>::new("r/", clock(3));
+    assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 1);
+    assert_eq!(append(&opener, &store, 9).await.unwrap(), 6);
+    // Once something newer is known, it is not asked for either.
+    let before = store.totals().snapshot();
+    assert!(!opener.is_newest(&store, &cached).await.unwrap());
+    assert_eq!((store.totals().snapshot() - before).gets, 0);
 }
 
 #[tokio::test]
@@ -318,9 +327,9 @@ async fn a_look_beside_the_work_is_due_after_minutes_and_claimed_once() {
     let store = Store::memory();
     let (ledger, time) = timed(1);
     assert!(ledger.begin(&store, "begin", Numbers(Vec::new())).await.unwrap());
-    assert!(!ledger.claim_look());
+    assert!(!ledger.claim_look(&store));
     time.set(6 * 60_000_000_000);
-    assert!(ledger.claim_look() && !ledger.claim_look());
+    assert!(ledger.claim_look(&store) && !ledger.claim_look(&store));
     // Not taken yet: single objects still do.
     let manifest = ledger.cached().unwrap();
     assert!(ledger.is_newest(&store, &manifest).await.unwrap());

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::super::raw::{Failure, Glance, ListEntry, Page};
 use super::failures::{failure, is_absent};
@@ -98,7 +99,7 @@ fn remove_if_abandoned(path: &Path, metadata: &fs::Metadata) {
     }
 }
 
+/// When the file got its name: its contents are older, by as long as its writer stood still before it linked them.
 fn modified(metadata: &fs::Metadata) -> i64 {
-    let since = metadata.modified().ok().and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
-    since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0)
+    metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec())
 }
