@@ -14,15 +14,24 @@ use datafusion::{
         runtime_env::RuntimeEnvBuilder,
     },
     optimizer::Analyzer,
-    physical_optimizer::optimizer::PhysicalOptimizer,
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     prelude::SessionConfig,
 };
 
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, ends::EndsOfGroups, errors::from_datafusion, fence_exec::FenceOffsets, functions, guard::GuardExpressions,
-    options, sandbox::ClosedRegistry, subqueries::SubqueriesWithNulls, time, yield_exec::YieldInJoins,
+    Session,
+    ends::EndsOfGroups,
+    errors::from_datafusion,
+    fence_exec::{FenceDuplicates, FenceOffsets},
+    functions,
+    guard::GuardExpressions,
+    options,
+    sandbox::ClosedRegistry,
+    subqueries::SubqueriesWithNulls,
+    time,
+    yield_exec::YieldInJoins,
     zero::PositiveZeros,
 };
 
@@ -65,10 +74,6 @@ impl Context {
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
         analyzer.rules.push(Arc::new(GuardExpressions));
         analyzer.rules.push(Arc::new(PositiveZeros));
-        // Before DataFusion's own, which begin to sort in the middle.
-        let mut physical = PhysicalOptimizer::new().rules;
-        physical.insert(0, Arc::new(FenceOffsets));
-        physical.push(Arc::new(YieldInJoins));
         let prepared = SessionStateBuilder::new()
             .with_config(settings()?)
             .with_runtime_env(runtime)
@@ -80,7 +85,7 @@ impl Context {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
-            .with_physical_optimizer_rules(physical)
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         Ok(Context { prepared })
     }
@@ -105,6 +110,19 @@ impl Context {
     pub fn is_table_function(&self, name: &str) -> bool {
         self.prepared.table_functions().contains_key(name)
     }
+}
+
+/// DataFusion's rules and ours between them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(FenceOffsets)];
+    for rule in PhysicalOptimizer::new().rules {
+        if rule.name().starts_with("FilterPushdown") {
+            rules.push(Arc::new(FenceDuplicates));
+        }
+        rules.push(rule);
+    }
+    rules.push(Arc::new(YieldInJoins));
+    rules
 }
 
 /// Partitions of what computes: more than there are processors cost, and gain nothing.
