@@ -131,7 +131,6 @@ async fn a_condition_stays_on_its_side_of_a_join() {
             "SELECT a.k AS x, b.time = a.time AS y FROM n a JOIN o b ON a.k = b.k ORDER BY b.time DESC LIMIT 2",
             "a,false;b,false",
         ),
-        ("SELECT a.i, a.j AS i FROM n a ORDER BY a.i LIMIT 2", "1,10;2,20"),
     ] {
         assert_eq!(sql.cells(query).await, answer, "{query}");
     }
