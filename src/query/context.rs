@@ -14,16 +14,28 @@ use datafusion::{
         runtime_env::RuntimeEnvBuilder,
     },
     optimizer::Analyzer,
-    physical_optimizer::optimizer::PhysicalOptimizer,
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     prelude::SessionConfig,
 };
 
 use crate::model::{Result, limits::Limits};
 
 use super::{
-    Session, conditions::GuardedConditions, ends::EndsOfGroups, errors::from_datafusion, exact,
-    fence_exec::FenceOffsets, functions, guard::GuardExpressions, options, sandbox::ClosedRegistry,
-    subqueries::SubqueriesWithNulls, time, understood::Functions, yield_exec::YieldInJoins, zero::PositiveZeros,
+    Session,
+    conditions::GuardedConditions,
+    ends::EndsOfGroups,
+    errors::from_datafusion,
+    exact,
+    fence_exec::{FenceDuplicates, FenceOffsets},
+    functions,
+    guard::GuardExpressions,
+    options,
+    sandbox::ClosedRegistry,
+    subqueries::SubqueriesWithNulls,
+    time,
+    understood::Functions,
+    yield_exec::YieldInJoins,
+    zero::PositiveZeros,
 };
 
 /// Parts that a scan is cut into, and so requests to the object store in flight, unless a request says:
@@ -65,11 +77,6 @@ impl Context {
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
         analyzer.rules.push(Arc::new(GuardExpressions));
         analyzer.rules.push(Arc::new(PositiveZeros));
-        // Before DataFusion's own, which begin to sort in the middle.
-        let mut physical = PhysicalOptimizer::new().rules;
-        physical.insert(0, Arc::new(FenceOffsets));
-        physical.push(Arc::new(GuardedConditions));
-        physical.push(Arc::new(YieldInJoins));
         let prepared = SessionStateBuilder::new()
             .with_config(settings()?)
             .with_runtime_env(runtime)
@@ -81,7 +88,7 @@ impl Context {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
-            .with_physical_optimizer_rules(physical)
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         Ok(Context { prepared })
     }
@@ -112,6 +119,20 @@ impl Functions for Context {
     fn is_of_one_row(&self, name: &str) -> bool {
         self.prepared.scalar_functions().contains_key(name) || self.prepared.higher_order_functions().contains_key(name)
     }
+}
+
+/// DataFusion's rules and ours between them.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(FenceOffsets)];
+    for rule in PhysicalOptimizer::new().rules {
+        if rule.name().starts_with("FilterPushdown") {
+            rules.push(Arc::new(FenceDuplicates));
+        }
+        rules.push(rule);
+    }
+    rules.push(Arc::new(GuardedConditions));
+    rules.push(Arc::new(YieldInJoins));
+    rules
 }
 
 /// Partitions of what computes: more than there are processors cost, and gain nothing.

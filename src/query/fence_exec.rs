@@ -1,24 +1,33 @@
-//! Keeps an order that something wants of the rows behind an `OFFSET` from being made below it. DataFusion
-//! 55.2 moves the sort down, and lets it keep as many rows as come out instead of as many as go in:
-//! `SELECT * FROM (SELECT … LIMIT 4 OFFSET 3) ORDER BY …` answers one row (#24958).
+//! Fences that nothing is moved through, where DataFusion 55.2 moves it wrongly.
+//!
+//! An order that something wants of the rows behind an `OFFSET` is made below it, and keeps as many rows as
+//! come out instead of as many as go in: `SELECT * FROM (SELECT … LIMIT 4 OFFSET 3) ORDER BY …` answers one
+//! row (#24958).
+//!
+//! A filter on its way into a scan looks for its column by name, and above a join both sides may have the
+//! name, as of `time` they always do: a condition on one side was applied to the other, as were the bounds
+//! of `ORDER BY … LIMIT`.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use datafusion::{
     common::{
         Result, Statistics,
         config::ConfigOptions,
         internal_err,
-        tree_node::{Transformed, TreeNodeRecursion},
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        filter::FilterExec,
+        joins::HashJoinExec,
         limit::GlobalLimitExec,
         projection::ProjectionExec,
         replace_children_if_necessary,
+        sorts::sort::SortExec,
         statistics::{ChildStats, StatisticsArgs},
     },
 };
@@ -54,27 +63,78 @@ fn fence(plan: Arc<dyn ExecutionPlan>, last: bool) -> Result<Transformed<Arc<dyn
     }
     let plan = if changed { replace_children_if_necessary(plan, children)? } else { plan };
     if skips && !last {
-        return Ok(Transformed::yes(Arc::new(FenceExec::new(plan))));
+        return Ok(Transformed::yes(Arc::new(FenceExec::new(plan, false))));
     }
     Ok(Transformed::new_transformed(plan, changed))
 }
 
-/// Passes its input on, and says nothing of its order.
+/// Puts a [`FenceExec`] below what sends filters down, where a name stands for two columns somewhere below.
+/// Runs before each of DataFusion's rules that do so.
+#[derive(Debug)]
+pub(super) struct FenceDuplicates;
+
+impl PhysicalOptimizerRule for FenceDuplicates {
+    fn name(&self) -> &'static str {
+        "fence_duplicates"
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let fenced = plan.transform_up(|node| {
+            let sends_filters = node.downcast_ref::<FilterExec>().is_some()
+                || node.downcast_ref::<HashJoinExec>().is_some()
+                || node.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch().is_some());
+            let is_open = |input: &&Arc<dyn ExecutionPlan>| input.downcast_ref::<FenceExec>().is_none();
+            if !sends_filters
+                || !node.children().iter().filter(|input| is_open(input)).any(|input| doubles_names(input))
+            {
+                return Ok(Transformed::no(node));
+            }
+            let fence = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
+                if doubles_names(input) { Arc::new(FenceExec::new(input.clone(), true)) } else { input.clone() }
+            };
+            let inputs = node.children().into_iter().map(fence).collect();
+            Ok(Transformed::yes(replace_children_if_necessary(node, inputs)?))
+        })?;
+        Ok(fenced.data)
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether some part of a plan puts out two columns of one name, with no fence above it.
+fn doubles_names(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.downcast_ref::<FenceExec>().is_some() {
+        return false;
+    }
+    let schema = plan.schema();
+    let names: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    names.len() < schema.fields().len() || plan.children().into_iter().any(doubles_names)
+}
+
+/// Passes its input on, and no filter down.
 #[derive(Debug)]
 struct FenceExec {
     input: Arc<dyn ExecutionPlan>,
+    /// Whether its output is said to have the order of its input.
+    ordered: bool,
     properties: Arc<PlanProperties>,
 }
 
 impl FenceExec {
-    fn new(input: Arc<dyn ExecutionPlan>) -> FenceExec {
+    fn new(input: Arc<dyn ExecutionPlan>, ordered: bool) -> FenceExec {
+        if ordered {
+            let properties = input.properties().clone();
+            return FenceExec { input, ordered, properties };
+        }
         let properties = PlanProperties::new(
             EquivalenceProperties::new(input.schema()),
             input.properties().partitioning.clone(),
             input.properties().emission_type,
             input.properties().boundedness,
         );
-        FenceExec { input, properties: Arc::new(properties) }
+        FenceExec { input, ordered, properties: Arc::new(properties) }
     }
 }
 
@@ -94,7 +154,7 @@ impl ExecutionPlan for FenceExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false]
+        vec![self.ordered]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -114,7 +174,7 @@ impl ExecutionPlan for FenceExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match children.as_slice() {
-            [input] => Ok(Arc::new(FenceExec::new(input.clone()))),
+            [input] => Ok(Arc::new(FenceExec::new(input.clone(), self.ordered))),
             _ => internal_err!("a fence has one input"),
         }
     }
@@ -132,5 +192,17 @@ impl ExecutionPlan for FenceExec {
             Some(statistics) => Ok(statistics.clone()),
             None => internal_err!("a fence has one input"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+    /// Where the fences go hangs on the names of DataFusion's rules.
+    #[test]
+    fn filters_are_pushed_down_by_two_rules() {
+        let rules = PhysicalOptimizer::new().rules;
+        assert_eq!(rules.iter().filter(|rule| rule.name().starts_with("FilterPushdown")).count(), 2);
     }
 }

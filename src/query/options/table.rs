@@ -191,7 +191,7 @@ pub const OPTIONS: &[Decision] = &[
     row(
         "optimizer.enable_topk_dynamic_filter_pushdown",
         Is("true"),
-        "the bound is of rows that are held already and only tightens; nulls pass where they come first. #25239 needs files without counts of nulls, and ours have them",
+        "the bound is of rows that are held already and only tightens; nulls pass where they come first; not through a join of equal names (fence_exec). #25239 needs files without counts of nulls, and ours have them",
     ),
     row(
         "optimizer.enable_physical_uncorrelated_scalar_subquery",

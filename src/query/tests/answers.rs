@@ -110,6 +110,33 @@ async fn not_in_knows_what_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn a_condition_stays_on_its_side_of_a_join() {
+    let sql = numbers().await;
+    sql.all(&[
+        "CREATE TABLE o (g BIGINT, TAGS(k))",
+        "INSERT o (time, k, g) VALUES (9, 'a', 1), (8, 'b', 2), (7, 'c', 3), (86400000000000, 'x', 4)",
+    ])
+    .await;
+    // Filters go down into files, not into the tail.
+    sql.queries.inner.engine.maintain(crate::engine::Duties::ALL).await.unwrap();
+    for (query, answer) in [
+        (
+            "SELECT b.k FROM n a RIGHT JOIN o b ON a.k = b.k WHERE date_part('year', a.time) IS NOT NULL ORDER BY b.k",
+            "a;b;c",
+        ),
+        ("SELECT b.k FROM n a RIGHT JOIN o b ON a.k = b.k AND a.i > 5 WHERE date_part('year', a.time) IS NOT NULL", ""),
+        ("SELECT a.k AS x, b.k AS y FROM n a JOIN o b ON a.k = b.k ORDER BY a.time DESC LIMIT 1", "c,c"),
+        ("SELECT a.k AS x, b.k AS y FROM n a JOIN o b ON a.k = b.k ORDER BY b.time LIMIT 1", "c,c"),
+        (
+            "SELECT a.k AS x, b.time = a.time AS y FROM n a JOIN o b ON a.k = b.k ORDER BY b.time DESC LIMIT 2",
+            "a,false;b,false",
+        ),
+    ] {
+        assert_eq!(sql.cells(query).await, answer, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn rows_are_not_counted_by_one_side_alone() {
     let sql = numbers().await;
     for word in ["INTERSECT", "EXCEPT"] {

@@ -144,9 +144,11 @@ fn whole(random: &mut Random) -> i64 {
 
 /// Requests of one data set. Columns are sparse, one comes late, days and files lack some altogether.
 pub fn generate(random: &mut Random) -> Vec<Vec<Row>> {
-    let days = 1 + random.below(4) as i64;
+    // Of many days there are many files, which are read at the same time.
+    let long = random.chance(40);
+    let days = if long { 7 + random.below(6) } else { 1 + random.below(4) } as i64;
     let requests = 2 + random.below(6);
-    let dense = random.chance(50);
+    let dense = long || random.chance(50);
     // Days that have no value of a column at all.
     let holes: Vec<(i64, &str)> = (0..days)
         .flat_map(|day| ["f", "g", "i", "s", "u"].map(|name| (day, name)))

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask;
 use super::data::Row;
 use super::duckdb::DuckDb;
-use super::fails;
 use super::query::Query;
 use super::tree::{Dialect, Kind, dialects};
 
@@ -41,7 +41,7 @@ pub async fn replay(duckdb: &mut DuckDb) -> Vec<String> {
         let case: Case = serde_json::from_str(line).unwrap_or_else(|error| panic!("kept case {}: {error}", number + 1));
         let duck = case.duckdb.clone().unwrap_or_else(|| case.query.clone());
         let query = Query { tree: dialects(Kind::Query, case.query.clone(), duck), ordered: case.ordered };
-        if let Err(failure) = fails(&case.requests, &query, duckdb).await {
+        if let Err(failure) = ask(&case.requests, &query, duckdb).await {
             failures.push(format!("kept case {} ({}): {failure}", number + 1, case.note));
         }
     }

@@ -175,9 +175,15 @@ fn end(random: &mut Random, columns: usize) -> (Tree, bool) {
     (leaf(Kind::Clause, format!(" ORDER BY {}{limit}", keys.join(", "))), true)
 }
 
+/// Each under a name of its own.
+fn named(shown: Vec<Tree>) -> Tree {
+    let name = |(number, tree): (usize, Tree)| joined(Kind::Clause, &format!("{{}} AS c{}", number + 1), vec![tree]);
+    list(shown.into_iter().enumerate().map(name).collect())
+}
+
 fn select(random: &mut Random, shown: Vec<Tree>, between: &str, trees: Vec<Tree>) -> Query {
     let (end, ordered) = end(random, shown.len());
-    let mut all = vec![list(shown)];
+    let mut all = vec![named(shown)];
     all.extend(trees);
     all.push(end);
     Query { tree: joined(Kind::Query, &format!("SELECT {between}{{}}"), all), ordered }
@@ -277,7 +283,7 @@ fn operation(random: &mut Random) -> Query {
         let (source, scope) = source(random, false);
         let shown = kinds.iter().map(|kind| value(random, &scope, *kind, 1)).collect();
         let filter = filter(random, &scope);
-        joined(Kind::Query, "SELECT {} FROM {}{}", vec![list(shown), source, filter])
+        joined(Kind::Query, "SELECT {} FROM {}{}", vec![named(shown), source, filter])
     };
     let (left, right) = (side(), side());
     let word = *random.pick(&["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]);
@@ -300,9 +306,32 @@ fn newest(random: &mut Random) -> Query {
     select(random, shown, "{} FROM {}{} GROUP BY 1", vec![source, filter])
 }
 
+/// The least and the greatest of whole columns, beside each other and beside those of an expression.
+fn extremes(random: &mut Random) -> Query {
+    let (source, scope) = source(random, true);
+    let extreme = |random: &mut Random, of: Tree| {
+        let name = *random.pick(&["min", "max"]);
+        tree(Kind::Clause, &format!("{name}({{}})"), [of])
+    };
+    let mut shown = Vec::new();
+    for _ in 0..1 + random.below(3) {
+        let kind = *random.pick(&[Kind::Whole, Kind::Whole, Kind::Double, Kind::Time]);
+        let column = scope.column(random, kind);
+        shown.push(extreme(random, column));
+    }
+    if random.chance(50) {
+        let kind = *random.pick(&[Kind::Small, Kind::Double]);
+        let of = value(random, &scope, kind, 1);
+        shown.push(extreme(random, of));
+    }
+    let filter = if random.chance(70) { leaf(Kind::Clause, "") } else { filter(random, &scope) };
+    select(random, shown, "{} FROM {}{}", vec![source, filter])
+}
+
 /// Any query.
 pub fn generate(random: &mut Random) -> Query {
-    match random.below(12) {
+    match random.below(14) {
+        12 | 13 => extremes(random),
         0..=2 => {
             let (source, scope) = source(random, false);
             let (shown, filter) = (items(random, &scope), filter(random, &scope));
@@ -325,5 +354,5 @@ pub fn generate(random: &mut Random) -> Query {
 pub fn parted(random: &mut Random) -> Parted {
     let (source, scope) = source(random, false);
     let condition = if random.chance(25) { subquery(random, &scope) } else { condition(random, &scope, 3) };
-    Parted { columns: list(items(random, &scope)), source, condition }
+    Parted { columns: named(items(random, &scope)), source, condition }
 }
