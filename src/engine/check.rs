@@ -208,8 +208,8 @@ impl Engine {
 
     /// What a listing lacks, and one that begins later as well.
     async fn still_missing(&self, open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Result<Option<String>> {
-        let Some(suspected) = missing(listing) else { return Ok(None) };
-        let now = missing(&open.ledger.load(&self.inner.store).await?);
+        let Some(suspected) = missing(open, listing) else { return Ok(None) };
+        let now = missing(open, &open.ledger.load(&self.inner.store).await?);
         Ok(now.filter(|now| *now == suspected))
     }
 

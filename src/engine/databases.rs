@@ -69,20 +69,28 @@ struct Unsettled {
 #[derive(Debug, Clone, Copy)]
 struct Unsettling {
     bytes: u64,
-    /// When this process wrote it; none for what a LIST showed.
-    written: Option<Instant>,
+    /// Since when this process knows that it is there: has written it, or seen it in a LIST.
+    known: Instant,
 }
 
 impl Unsettled {
-    fn add(&mut self, order: OrderKey, bytes: u64, written: Option<Instant>) {
+    fn add(&mut self, order: OrderKey, segment: Unsettling) {
         self.remove(&order);
-        self.segments.insert(order, Unsettling { bytes, written });
-        self.bytes += bytes;
+        self.segments.insert(order, segment);
+        self.bytes += segment.bytes;
     }
 
     fn remove(&mut self, order: &OrderKey) {
         self.bytes -= self.segments.remove(order).map_or(0, |segment| segment.bytes);
     }
+}
+
+/// Whether a LIST that began later than a segment was known does not show it, although nobody deletes what is of
+/// the open epoch.
+fn is_lost(listing: &Listing<DatabaseState>, order: &OrderKey, segment: &Unsettling) -> bool {
+    order.epoch == listing.manifest.state.epoch
+        && segment.known < listing.began()
+        && listing.segments.binary_search_by_key(order, |(name, _)| name.order).is_err()
 }
 
 /// How much of it there is.
@@ -153,25 +161,34 @@ impl OpenDatabase {
         self.unsettled().segments.keys().map(|order| order.clock).min()
     }
 
-    /// Takes the tail from what a LIST showed. What this process has written since the LIST began may be
-    /// missing there, and stays.
+    /// Takes the tail from what a LIST showed. What this process knows since the LIST began may be missing
+    /// there, and stays; and so does what is lost.
     pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
+        let now = Instant::now();
+        let mut unsettled = self.unsettled();
         let mut learnt = Unsettled::default();
         for (name, bytes) in &listing.segments {
-            learnt.add(name.order, *bytes, None);
+            let known = unsettled.segments.get(&name.order).map_or(now, |segment| segment.known);
+            learnt.add(name.order, Unsettling { bytes: *bytes, known });
         }
-        let mut unsettled = self.unsettled();
         for (order, segment) in &unsettled.segments {
-            if segment.written.is_some_and(|written| written >= listing.began()) {
-                learnt.add(*order, segment.bytes, segment.written);
+            if segment.known >= listing.began() || is_lost(listing, order, segment) {
+                learnt.add(*order, *segment);
             }
         }
         *unsettled = learnt;
     }
 
+    /// A segment of the open epoch that this process knows and that a LIST, which began later, does not show.
+    pub(super) fn lost_in(&self, listing: &Listing<DatabaseState>) -> Option<OrderKey> {
+        let unsettled = self.unsettled();
+        let lost = unsettled.segments.iter().find(|(order, segment)| is_lost(listing, order, segment));
+        lost.map(|(order, _)| *order)
+    }
+
     /// Adds a segment that this process has written.
     pub(super) fn grow_tail(&self, order: OrderKey, bytes: u64) {
-        self.unsettled().add(order, bytes, Some(Instant::now()));
+        self.unsettled().add(order, Unsettling { bytes, known: Instant::now() });
     }
 
     /// Takes out what has been settled.

@@ -64,7 +64,7 @@ impl Engine {
             if listing.manifest.state.dropped {
                 return Ok(done);
             }
-            if let (Some(missing), Losses::Refused) = (missing(&listing), effort.losses) {
+            if let (Some(missing), Losses::Refused) = (missing(open, &listing), effort.losses) {
                 // One LIST may pass by what lands while it is on its way; a later one shows it.
                 if suspected.as_ref() == Some(&missing) {
                     return Err(lost(open, &missing));

@@ -211,7 +211,7 @@ pub enum Losses {
 
 /// A segment that a listing has to show and does not, as the name or the pattern of the name that it has in the
 /// log.
-pub(super) fn missing(listing: &Listing<DatabaseState>) -> Option<String> {
+pub(super) fn missing(open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Option<String> {
     let state = &listing.manifest.state;
     let is_listed =
         |name: &&SegmentName| listing.segments.binary_search_by_key(&name.order, |(name, _)| name.order).is_ok();
@@ -221,7 +221,8 @@ pub(super) fn missing(listing: &Listing<DatabaseState>) -> Option<String> {
     // Of a frozen range the list says what belongs to it: some of it may have been given up.
     let from = if state.frozen.is_some() { state.epoch } else { state.floor };
     let names = listing.segments.iter().map(|(name, _)| name).filter(|name| name.order.epoch >= from);
-    wal::first_gap(names).map(|gap| gap.to_string())
+    let gap = wal::first_gap(names).map(|gap| gap.to_string());
+    gap.or_else(|| open.lost_in(listing).map(paths::segment_pattern))
 }
 
 /// The error for a segment that was acknowledged and is gone.
@@ -255,7 +256,7 @@ impl Engine {
                 database = Cow::Owned(self.database(database.tenant, &database.name).await?);
                 continue;
             }
-            if let Some(missing) = missing(&listing) {
+            if let Some(missing) = missing(open, &listing) {
                 // One LIST may pass by what lands while it is on its way; a later one shows it.
                 if suspected.as_ref() == Some(&missing) {
                     return Err(lost(open, &missing));
@@ -348,7 +349,7 @@ impl Engine {
             // Gone, passed by, or settled and collected by others in the meantime.
             let now = self.look(open, store).await?;
             let is_still_sealed = now.manifest.version == sealed.version;
-            return if is_still_sealed && missing(&now) == Some(gap.to_string()) {
+            return if is_still_sealed && missing(open, &now) == Some(gap.to_string()) {
                 Err(lost(open, &gap.to_string()))
             } else {
                 Ok(None)

@@ -195,6 +195,12 @@ fn hexadecimal_32(text: &str) -> Option<u32> {
     (text.len() == 8).then(|| u32::from_str_radix(text, 16).ok()).flatten()
 }
 
+/// What the names have in common that a segment of this order may have.
+pub fn segment_pattern(order: OrderKey) -> String {
+    let OrderKey { epoch, clock, writer } = order;
+    format!("{epoch:020}.w.{clock:016x}-{writer:016x}-*.wal")
+}
+
 /// The database that a segment is of, by its key; `None` for whatever is not a segment.
 pub fn database_of_segment(path: &str) -> Option<(TenantId, DatabaseId)> {
     let parts: Vec<&str> = path.split('/').collect();

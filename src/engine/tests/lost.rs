@@ -143,3 +143,31 @@ async fn a_frozen_segment_that_is_lost_is_an_error_until_it_is_given_up() {
     let report = other.check().await.unwrap();
     assert!(report.is_clean(), "{report}");
 }
+
+/// Nobody vouches for the last segment of a run but who has written or seen it.
+#[tokio::test]
+async fn the_last_segment_is_missed_by_who_knows_it() {
+    let store = empty_store().await;
+    let (writer, reader) = (process(&store, 2).await, process(&store, 4).await);
+    let (here, there) = (public(&writer).await, public(&reader).await);
+    write(&writer, &here, "t,host=a v=1 1").await.unwrap();
+    write(&writer, &here, "t,host=b v=1 2").await.unwrap();
+    assert_eq!(read(&reader, &there, "t").await.unwrap().len(), 2);
+    let path = segments(&store, &here).await[1].path(here.open.root());
+    let bytes = store.get(&path).await.unwrap().unwrap();
+    store.delete(&path).await.unwrap();
+    for _ in 0..2 {
+        for (engine, database) in [(&writer, &here), (&reader, &there)] {
+            let error = read(engine, database, "t").await.unwrap_err();
+            assert_eq!(error.code, Code::Corrupt, "{error}");
+            assert!(engine.maintain(FLUSH).await.is_err());
+        }
+    }
+    assert!(matches!(store.create(&path, bytes).await, crate::store::CreateOutcome::Created));
+    assert_eq!(read(&writer, &here, "t").await.unwrap().len(), 2);
+    store.delete(&path).await.unwrap();
+    assert!(read(&writer, &here, "t").await.is_err());
+    assert_eq!(reader.maintain_with(FLUSH, Losses::Accepted).await.unwrap().segments, 1);
+    assert_eq!(read(&writer, &here, "t").await.unwrap().len(), 1);
+    assert_eq!(read(&reader, &there, "t").await.unwrap().len(), 1);
+}
