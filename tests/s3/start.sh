@@ -73,4 +73,4 @@ server=$$
   die "the server does not answer after $ready_seconds s"
 ) &
 
-exec "$environment/bin/moto_server" -H 127.0.0.1 -p "$port" >"${SILTDB_S3_LOG:-/dev/null}" 2>&1
+exec "$environment/bin/python" "$here/server.py" -H 127.0.0.1 -p "$port" >"${SILTDB_S3_LOG:-/dev/null}" 2>&1
