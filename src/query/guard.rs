@@ -1,5 +1,5 @@
 //! Keeps DataFusion 55.2 from rewriting expressions into others that are not equal to them, by making a
-//! part of such an expression opaque. What is guarded, each with its report where there is one:
+//! part of such an expression opaque. What is guarded, each with the number of DataFusion's issue where there is one:
 //!
 //! * Two lists about one expression, `a IN (1) AND a IN (2)` or `a NOT IN (1) OR a NOT IN (2)`, become a
 //!   constant where their lists have nothing in common, though the answer is NULL where `a` is, and
