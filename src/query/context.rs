@@ -27,6 +27,7 @@ use super::{
     errors::from_datafusion,
     exact,
     fence_exec::{FenceDuplicates, FenceOffsets},
+    full_orders::FullOrders,
     functions,
     guard::GuardExpressions,
     options,
@@ -126,7 +127,11 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(FenceOffsets)];
     for rule in PhysicalOptimizer::new().rules {
         if rule.name().starts_with("FilterPushdown") {
+            rules.push(Arc::new(FullOrders));
             rules.push(Arc::new(FenceDuplicates));
+        }
+        if rule.name() == "SanityCheckPlan" {
+            rules.push(Arc::new(FullOrders));
         }
         rules.push(rule);
     }

@@ -20,6 +20,7 @@ mod ends_exec;
 mod errors;
 mod exact;
 mod fence_exec;
+mod full_orders;
 mod functions;
 mod group;
 mod guard;

@@ -165,3 +165,17 @@ async fn limits_leave_out_nothing_that_is_needed() {
         assert_eq!(sql.cells(query).await, answer, "{query}");
     }
 }
+
+/// The parts of a sort with a limit share their bound: sorted by less than they are merged by, the rows of one
+/// part would put out better ones of another.
+#[tokio::test]
+async fn parts_are_sorted_by_all_that_they_are_merged_by() {
+    let sql = numbers().await;
+    let union = "SELECT 9 AS c, i AS d FROM n WHERE k > 'a' UNION ALL SELECT 4 AS c, nullif(i, 4) AS d FROM n \
+                 WHERE v IS NOT NULL ORDER BY c DESC, d ASC NULLS FIRST LIMIT 3";
+    assert_eq!(sql.cells(union).await, "9,;9,2;9,4");
+    let plan = sql.cells(&format!("EXPLAIN {union}")).await;
+    let merge = plan.split("SortPreservingMergeExec: [").nth(1).unwrap_or_else(|| panic!("{plan}"));
+    let keys = &merge[..merge.find(']').unwrap()];
+    assert!(keys.contains("c@0") && plan.contains(&format!("expr=[{keys}], preserve_partitioning=[true]")), "{plan}");
+}
