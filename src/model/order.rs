@@ -10,7 +10,7 @@ pub struct OrderKey {
     pub epoch: u64,
     /// Hybrid clock reading of the writer, nanoseconds since 1970 or more.
     pub clock: u64,
-    /// Random identity of the writing process.
+    /// Random identity of who put it into the epoch: a process, or one of several runs of it.
     pub writer: u64,
 }
 
