@@ -35,7 +35,7 @@ use crate::{
 };
 
 use super::{
-    Output, Request,
+    Output, Request, casts,
     errors::{from_datafusion, from_planning, is_of_row_filter},
     provider::SnapshotTable,
     star,
@@ -216,7 +216,7 @@ async fn physical(
     };
     let mut logical = match narrow {
         Some(narrow) => star::widened(narrow)?,
-        None => state.statement_to_plan(statement.clone()).await?,
+        None => casts::statement_to_plan(state, statement).await?,
     };
     let mut windows = false;
     logical.apply_with_subqueries(|node| {

@@ -179,3 +179,26 @@ async fn parts_are_sorted_by_all_that_they_are_merged_by() {
     let keys = &merge[..merge.find(']').unwrap()];
     assert!(keys.contains("c@0") && plan.contains(&format!("expr=[{keys}], preserve_partitioning=[true]")), "{plan}");
 }
+
+#[tokio::test]
+async fn aggregates_may_differ_in_a_cast_alone() {
+    let sql = numbers().await;
+    for (query, answer) in [
+        ("SELECT min(j), min(CAST(j AS VARCHAR)), min(try_cast(j AS DOUBLE)) AS y FROM n", "10,10,10.0"),
+        (
+            "SELECT v > 1 AS g, max(i), max(CAST(i AS VARCHAR)) AS x FROM n GROUP BY v > 1 \
+             HAVING max(CAST(i AS VARCHAR)) > '' ORDER BY max(CAST(i AS VARCHAR)), g",
+            "false,4,4;,5,5",
+        ),
+        ("SELECT k, sum(i) AS x, sum(CAST(i AS DOUBLE)) AS y FROM n GROUP BY k ORDER BY y DESC LIMIT 1", "c,,"),
+        (
+            "SELECT k, sum(i) OVER (ORDER BY k) AS x, sum(CAST(i AS DOUBLE)) OVER (ORDER BY k) AS y FROM n ORDER BY k",
+            "a,1,1.0;b,3,3.0;c,3,3.0;d,7,7.0;e,12,12.0",
+        ),
+        ("SELECT count(DISTINCT j), count(DISTINCT CAST(v AS BIGINT)) AS x, count(DISTINCT v) AS y FROM n", "4,3,3"),
+    ] {
+        assert_eq!(sql.cells(query).await, answer, "{query}");
+    }
+    let twice = sql.error("SELECT * FROM (SELECT min(j), min(j) FROM n)").await;
+    assert!(twice.message.contains("min(n.j)"), "{}", twice.message);
+}
