@@ -83,6 +83,7 @@ pub const SETTINGS: &[Setting] = &[
     server("concurrent-queries", Count(|s| &mut s.limits.concurrent_queries), "Queries at the same time"),
     server("query-memory-bytes", Size(|s| &mut s.limits.query_memory_bytes), "Memory of all queries together"),
     server("query-spill-bytes", LargeSize(|s| &mut s.limits.query_spill_bytes), "Temporary files of a query; 0 for none"),
+    server("query-spill-folder", Text(|s| &mut s.limits.query_spill_folder), "Folder for them; empty for the system's temporary files"),
     server("query-time", Time(|s| &mut s.limits.query_time), "Time of a query"),
     server("sql-text-bytes", Size(|s| &mut s.limits.sql_text_bytes), "Text of a statement"),
     server("live-segments", Count(|s| &mut s.limits.live_segments), "Unsettled segments of a database before its writers have to wait"),
