@@ -61,6 +61,8 @@ pub const SETTINGS: &[Setting] = &[
     everywhere("store", Text(|s| &mut s.store), "Where the data is: a folder, file://, memory:, s3://bucket/prefix"),
     server("listen", Text(|s| &mut s.listen), "Address and port to listen on"),
     server("mode", Field::Mode(|s| &mut s.http.mode), "What clients may do: read-write, read-only or write-only"),
+    server("root-password-file", Text(|s| &mut s.root_password_file), "A file that holds the password of root, such as a secret that is mounted"),
+    server("root-password-hash-file", Text(|s| &mut s.root_password_hash_file), "A file that holds its hash"),
     secret("root-password", Field::Secret(|s| &mut s.root_password), "Password of root; without one only this machine may connect"),
     secret("root-password-hash", Field::Secret(|s| &mut s.root_password_hash), "The same as an argon2 PHC string; wins over the password"),
     everywhere("log", Text(|s| &mut s.log), "What is logged: error, warn, info, debug, trace, or a filter by module"),
