@@ -261,7 +261,7 @@ change() {
   fi
 }
 
-# Lets maintenance run once. It proves the store to itself, which the front ends are then spared.
+# Lets maintenance run once, so that what does not work shows now and not in a day.
 first_round() {
   local folder name error
   folder=$(mktemp -d)
