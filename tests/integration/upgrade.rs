@@ -113,13 +113,16 @@ async fn names_that_are_refused_now_are_read_written_and_dropped_where_they_are(
         assert_eq!(dropped.status, 200, "{drop:?}: {}", dropped.text());
     }
     assert_eq!(answer(&server, "public", "SHOW DATABASES").await, "database_name\npublic\n");
-    for create in [
-        "CREATE DATABASE \"pub\u{200b}lic\"",
-        "CREATE TABLE \"a\u{202e}\" (v DOUBLE)",
-        "CREATE TABLE a (\"v\u{1b}\" DOUBLE)",
+    for (create, column) in [
+        ("CREATE DATABASE \"pub\u{200b}lic\"", 17),
+        ("CREATE TABLE \"a\u{202e}\" (v DOUBLE)", 14),
+        ("CREATE TABLE a (\"v\u{1b}\" DOUBLE)", 17),
+        ("CREATE TABLE a (v DOUBLE, TAGS(t, \"t\u{9b}\"))", 35),
     ] {
         let refused = server.sql("public", create, "application/csv").await;
         assert_eq!(refused.status, 422, "{create:?}: {}", refused.text());
+        let place = format!("at Line: 1, Column: {column}");
+        assert!(refused.text().contains(&place), "{create:?}: {}", refused.text());
     }
     server.terminate().await;
 }
