@@ -142,7 +142,7 @@ prepare_code_bucket() {
     "Resource": ["arn:PARTITION:s3:::BUCKET", "arn:PARTITION:s3:::BUCKET/*"],
     "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}'
   policy=${policy//PARTITION/$partition}
-  ours put-bucket-policy "$code_bucket" --policy "${policy//BUCKET/$code_bucket}"
+  ours put-bucket-policy "$code_bucket" --policy "${policy//BUCKET/$code_bucket}" || die "$taken"
 }
 
 # Uploads the zip under a key made of its sum, so that other code is another key, and the same code is
