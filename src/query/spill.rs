@@ -2,7 +2,7 @@
 //! that is killed cannot remove its own, so each removes at its start those whose processes have ended: whose lock
 //! is free.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -60,14 +60,15 @@ impl SpillFolder {
                 made => made?,
             }
             let lock = File::open(&path)?;
-            // Between the two, another process may have found it unlocked and removed it.
-            if lock.try_lock().is_ok() && is_at(&lock, &path) {
+            // Where the file system has no locks, nobody takes one, and nothing is ever removed. Where it has,
+            // another process may have found the folder before it was locked, and removed it.
+            if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) && is_at(&lock, &path) {
                 let folder = SpillFolder { path, _lock: lock };
                 folder.remove_abandoned(place);
                 return Ok(folder);
             }
         }
-        Err(io::Error::other("others remove what is made there, or the file system has no locks"))
+        Err(io::Error::other("others remove what is made there"))
     }
 
     /// Removes what processes of the same user left that have ended.
