@@ -51,6 +51,15 @@ check_tools() {
   export AWS_REGION=$region AWS_DEFAULT_REGION=$region AWS_PAGER=
   account=$(aws sts get-caller-identity --query Account --output text 2>&1) \
     || die "AWS does not know who you are: $account"
+  partition=$(aws sts get-caller-identity --query Arn --output text | cut -d: -f2)
+}
+
+# aws s3api, of a bucket of this account and of no other: its name can be guessed, and somebody else may have made it
+# first. $1: the action. $2: the bucket. Others: as for aws.
+ours() {
+  local action=$1 name=$2
+  shift 2
+  aws s3api "$action" --bucket "$name" --expected-bucket-owner "$account" "$@"
 }
 
 check_stack_name() {
@@ -118,26 +127,53 @@ examine_zip() {
   fi
 }
 
+# Makes the bucket for the code, unless this account has it, and closes it to others and to connections in the clear.
+prepare_code_bucket() {
+  local place=() policy taken
+  taken="the bucket $code_bucket cannot be used; if another account has it, take another --stack name"
+  if ! ours head-bucket "$code_bucket" >/dev/null 2>&1; then
+    say "bucket for the code: $code_bucket"
+    [ "$region" = us-east-1 ] || place=(--create-bucket-configuration "LocationConstraint=$region")
+    aws s3api create-bucket --bucket "$code_bucket" "${place[@]}" >/dev/null || die "$taken"
+  fi
+  ours put-public-access-block "$code_bucket" --public-access-block-configuration \
+    BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true || die "$taken"
+  policy='{"Version": "2012-10-17", "Statement": [{"Sid": "TlsOnly", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+    "Resource": ["arn:PARTITION:s3:::BUCKET", "arn:PARTITION:s3:::BUCKET/*"],
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}'
+  policy=${policy//PARTITION/$partition}
+  ours put-bucket-policy "$code_bucket" --policy "${policy//BUCKET/$code_bucket}" || die "$taken"
+}
+
 # Uploads the zip under a key made of its sum, so that other code is another key, and the same code is
-# uploaded once. Sets code_bucket, code_key and architecture.
+# uploaded once. Sets code_bucket, code_key, code_sum and architecture.
 upload_code() {
   local zip=$1
   [ -f "$zip" ] || die "there is no file $zip"
   examine_zip "$zip"
   code_bucket=$stack-code-$account-$region
   code_key=bootstrap-$(sha256sum "$zip" | cut -c1-32).zip
-  if ! aws s3api head-bucket --bucket "$code_bucket" >/dev/null 2>&1; then
-    say "bucket for the code: $code_bucket"
-    local place=()
-    [ "$region" = us-east-1 ] || place=(--create-bucket-configuration "LocationConstraint=$region")
-    aws s3api create-bucket --bucket "$code_bucket" "${place[@]}" >/dev/null
-    aws s3api put-public-access-block --bucket "$code_bucket" --public-access-block-configuration \
-      BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
-  fi
-  if ! aws s3api head-object --bucket "$code_bucket" --key "$code_key" >/dev/null 2>&1; then
+  # As Lambda says it.
+  code_sum=$(python3 -c '
+import base64, hashlib, sys
+print(base64.b64encode(hashlib.sha256(open(sys.argv[1], "rb").read()).digest()).decode())' "$zip")
+  prepare_code_bucket
+  if ! ours head-object "$code_bucket" --key "$code_key" >/dev/null 2>&1; then
     say "code: $zip ($architecture)"
-    aws s3 cp --only-show-errors "$zip" "s3://$code_bucket/$code_key"
+    ours put-object "$code_bucket" --key "$code_key" --body "$zip" >/dev/null
   fi
+}
+
+# Refuses to go on if a function runs other code than the zip's.
+check_code() {
+  local name sum
+  for name in front second maintenance; do
+    [ "$name" != second ] || [ "$(output SecondUrlAddress)" != None ] || continue
+    name=$stack-$name
+    sum=$(aws lambda get-function-configuration --function-name "$name" --query CodeSha256 --output text)
+    [ "$sum" = "$code_sum" ] || die "$name does not run what was uploaded: its code has the sum $sum and not $code_sum.
+Somebody has changed s3://$code_bucket/$code_key on the way. Look who may write there, and take the stack down: remove --stack $stack"
+  done
 }
 
 # Puts the password of root (a file, - for standard input) into SSM's Parameter Store.
@@ -188,7 +224,7 @@ change() {
   name=change-$(date -u +%Y%m%d%H%M%S)-$$
   # A bucket that an earlier stack of this name left is taken over with all that is in it.
   local take_over=()
-  if [ "$kind" = CREATE ] && aws s3api head-bucket --bucket "$data_bucket" >/dev/null 2>&1; then
+  if [ "$kind" = CREATE ] && ours head-bucket "$data_bucket" >/dev/null 2>&1; then
     say "the bucket $data_bucket is there already, and is taken over with its data"
     take_over=(--import-existing-resources)
   fi
@@ -225,7 +261,7 @@ change() {
   fi
 }
 
-# Lets maintenance run once. It proves the store to itself, which the front ends are then spared.
+# Lets maintenance run once, so that what does not work shows now and not in a day.
 first_round() {
   local folder name error
   folder=$(mktemp -d)

@@ -107,7 +107,7 @@ struct Shape {
 struct RequestContext {
     http: Option<HttpContext>,
     #[serde(default)]
-    authorizer: Option<Authorizer>,
+    authorizer: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -116,11 +116,6 @@ struct HttpContext {
     method: String,
     #[serde(default)]
     source_ip: String,
-}
-
-#[derive(Deserialize)]
-struct Authorizer {
-    iam: Option<serde_json::Value>,
 }
 
 /// A message of SQS, or what S3 tells of one object.
@@ -268,9 +263,15 @@ impl Shape {
             let cookies = HeaderValue::try_from(self.cookies.join("; "));
             request.headers_mut().insert(COOKIE, cookies.map_err(|error| format!("cookies: {error}"))?);
         }
-        let authenticated = context.authorizer.is_some_and(|authorizer| authorizer.iam.is_some());
+        let authenticated = context.authorizer.is_some_and(|authorizer| names_principal(&authorizer));
         Ok(UrlRequest { request, source: http.source_ip, authenticated })
     }
+}
+
+/// Whether AWS says whom it has authenticated. Only a function URL's front puts that there; who may invoke the
+/// function past its URL writes the whole event, and is to be trusted as much.
+fn names_principal(authorizer: &serde_json::Value) -> bool {
+    authorizer["iam"]["userArn"].as_str().is_some_and(|arn| arn.starts_with("arn:"))
 }
 
 #[cfg(test)]

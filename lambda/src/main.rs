@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bootstrap: {error}");
+            eprintln!("bootstrap: {}", siltdb::model::visible::visible(&error.message));
             ExitCode::FAILURE
         }
     }

@@ -30,7 +30,7 @@ pub async fn fetch_all(variable: impl Fn(&str) -> Option<String>) -> Result<Hash
     for setting in SETTINGS.iter().filter(|setting| setting.scope == Scope::Secret) {
         let name = setting.variable();
         let Some(text) = variable(&name) else { continue };
-        let Some(reference) = Reference::parse(&text) else { continue };
+        let Some(reference) = Reference::parse(&text).map_err(|why| mistaken(&name, why))? else { continue };
         let config = match &config {
             Some(config) => config,
             None => config.insert(aws_config().await),
@@ -41,6 +41,11 @@ pub async fn fetch_all(variable: impl Fn(&str) -> Option<String>) -> Result<Hash
         fetched.insert(name, secret);
     }
     Ok(fetched)
+}
+
+/// The text is not repeated: it may be a password.
+fn mistaken(name: &str, why: &str) -> Error {
+    Error::new(Code::BadRequest, format!("{name} begins with arn: and {why}"))
 }
 
 async fn aws_config() -> SdkConfig {
@@ -89,14 +94,26 @@ struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// `None` for a text that is no such ARN, and so is the secret itself.
-    fn parse(text: &'a str) -> Option<Reference<'a>> {
+    /// `None` for a text that is no ARN, and so is the secret itself.
+    ///
+    /// Errors: an ARN of something else, or a mistyped one. It is not to become the password.
+    fn parse(text: &'a str) -> Result<Option<Reference<'a>>, &'static str> {
+        if !text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("arn:")) {
+            return Ok(None);
+        }
+        let why = "is neither arn:aws:ssm:REGION:ACCOUNT:parameter/NAME nor \
+                   arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME";
+        Reference::of_arn(text).map(Some).ok_or(why)
+    }
+
+    fn of_arn(text: &'a str) -> Option<Reference<'a>> {
         let mut parts = text.splitn(6, ':');
         let (scheme, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
         let (region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_named = |kind| resource.strip_prefix(kind).is_some_and(|name| !name.is_empty());
         let service = match service {
-            "ssm" if resource.starts_with("parameter/") => Service::Parameters,
-            "secretsmanager" if resource.starts_with("secret:") => Service::Secrets,
+            "ssm" if is_named("parameter/") => Service::Parameters,
+            "secretsmanager" if is_named("secret:") => Service::Secrets,
             _ => return None,
         };
         let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -179,14 +196,31 @@ mod tests {
 
     #[test]
     fn arns_of_the_two_services_are_told_from_secrets() {
-        let parameter = Reference::parse("arn:aws:ssm:eu-central-1:123456789012:parameter/silt/root").unwrap();
+        let parse = |text| Reference::parse(text).unwrap().unwrap();
+        let parameter = parse("arn:aws:ssm:eu-central-1:123456789012:parameter/silt/root");
         assert_eq!((parameter.service, parameter.region), (Service::Parameters, "eu-central-1"));
-        let secret = Reference::parse("arn:aws-cn:secretsmanager:cn-north-1:1:secret:silt-Ab12Cd").unwrap();
+        let secret = parse("arn:aws-cn:secretsmanager:cn-north-1:1:secret:silt-Ab12Cd");
         assert_eq!((secret.service, secret.suffix), (Service::Secrets, "amazonaws.com.cn"));
-        for text in
-            ["hunter2", "arn:", "arn:aws:s3:::bucket", "arn:aws:ssm::1:parameter/x", "arn:aws:ssm:r:1:document/x"]
-        {
-            assert_eq!(Reference::parse(text), None, "{text}");
+        for text in ["hunter2", "", "arn", "änn:x", "my arn:aws:ssm:r:1:parameter/x"] {
+            assert_eq!(Reference::parse(text), Ok(None), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_arn_that_is_no_reference_is_not_a_password() {
+        for text in [
+            "arn:",
+            "arn:aws:s3:::bucket",
+            "arn:aws:ssm::1:parameter/x",
+            "arn:aws:ssm:r:1:document/x",
+            "arn:aws:ssm:r:1:parameter",
+            "arn:aws:ssm:r:1:parameter/",
+            "arn:aws:secretsmanager:r:1:secret:",
+            "ARN:aws:ssm:r:1:parameter/x",
+        ] {
+            let error = fetch_all(|name| (name == "SILTDB_ROOT_PASSWORD").then(|| text.to_owned())).await.unwrap_err();
+            assert!(error.message.starts_with("SILTDB_ROOT_PASSWORD begins with arn: and is neither"), "{error}");
+            assert!(text == "arn:" || !error.message.contains(text), "{error}");
         }
     }
 }

@@ -17,6 +17,7 @@
 
 mod care;
 mod local;
+mod log;
 mod output;
 mod ping;
 mod remote;
@@ -30,15 +31,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, LogFormat, Resolved, SETTINGS, Scope, Settings};
+use crate::config::{self, Resolved, SETTINGS, Scope, Settings};
 use crate::engine::Engine;
 use crate::format::Format;
 use crate::model::clock::SystemClock;
 use crate::model::{Code, Error, Result};
 use crate::store::Store;
 
+pub use log::begin_log;
 use output::print;
 
 const CONFIG_FLAG: &str = "config";
@@ -58,7 +59,7 @@ pub fn main() -> ExitCode {
         None => Ok(ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("siltdb: {error}");
+        output::complain(&format!("siltdb: {error}"));
         ExitCode::from(if error.code == Code::BadRequest { USAGE_FAILURE } else { 1 })
     })
 }
@@ -188,22 +189,6 @@ fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
         runtime.shutdown_background();
     }
     outcome
-}
-
-/// Begins to log as the settings say.
-///
-/// # Errors
-/// The filter makes no sense.
-pub fn begin_log(settings: &Settings) -> Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| unusable(format!("log '{}' is not a filter: {error}", settings.log)))?;
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    let begun = match settings.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-    begun.map_err(|error| Error::internal(format!("the log could not be started: {error}")))
 }
 
 /// Opens a store that is there.

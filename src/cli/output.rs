@@ -1,8 +1,12 @@
-//! Standard output, whose reader may leave at any time.
+//! Standard output, whose reader may leave at any time, and standard error.
+//!
+//! What a terminal would obey in texts of others is shown instead: in everything that is said to people, and in
+//! results where they go to a terminal. To a file or a pipe a result goes as it is.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::model::visible::{VisibleBytes, visible_lines};
 use crate::model::{Error, Result};
 
 /// Whether there is still somebody to print for.
@@ -14,15 +18,20 @@ pub(super) enum Reader {
     Left,
 }
 
-/// Prints a whole result.
+/// Prints something for people.
 pub(super) fn print(text: &str) -> Result<ExitCode> {
     // Whether somebody reads it does not change what the command has done.
-    let _ = write(text.as_bytes())?;
+    let _ = write(visible_lines(text).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says on standard error what went wrong.
+pub(super) fn complain(text: &str) {
+    eprintln!("{}", visible_lines(text));
+}
+
 /// Writes a part of a result, at once.
-pub(super) fn write(bytes: &[u8]) -> Result<Reader> {
+fn write(bytes: &[u8]) -> Result<Reader> {
     let mut out = io::stdout().lock();
     reader_after(out.write_all(bytes).and_then(|()| out.flush()))
 }
@@ -36,16 +45,23 @@ fn reader_after(written: io::Result<()>) -> Result<Reader> {
 }
 
 /// A result being printed, which ends with the end of a line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Document {
     last: Option<u8>,
     unseen: bool,
+    /// Where it goes to a terminal.
+    screen: Option<VisibleBytes>,
 }
 
 impl Document {
+    pub(super) fn new() -> Document {
+        let screen = io::stdout().is_terminal().then(VisibleBytes::default);
+        Document { last: None, unseen: false, screen }
+    }
+
     /// One that nobody is to see: what counts is whether there is one.
     pub(super) fn unseen() -> Document {
-        Document { unseen: true, ..Document::default() }
+        Document { last: None, unseen: true, screen: None }
     }
 
     /// Writes the next bytes.
@@ -54,7 +70,10 @@ impl Document {
             Some(last) if !self.unseen => self.last = Some(*last),
             _ => return Ok(Reader::Listens),
         }
-        write(bytes)
+        match &mut self.screen {
+            Some(screen) => write(&screen.next(bytes)),
+            None => write(bytes),
+        }
     }
 
     /// Ends the last line.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,12 +17,18 @@ use crate::model::{Code, Error, Mode, Result};
 use crate::query::Queries;
 use crate::store::{Store, probe};
 
+/// A password of root with fewer is warned of, where others may try it.
+const PASSWORD_CHARACTERS: usize = 16;
+
 /// Serves until a signal asks to stop.
 pub(super) async fn serve(settings: Settings) -> Result<ExitCode> {
     let listener = listen(&settings).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Error::internal(format!("the address listened on is not known: {error}")))?;
+    for what in doubts(&settings, address) {
+        tracing::warn!(%address, "{what}");
+    }
     let stop = stop_signal()?;
     let engine = open(&settings).await?;
     let url = engine.store().url();
@@ -83,6 +90,24 @@ async fn listen(settings: &Settings) -> Result<TcpListener> {
     TcpListener::bind(addresses.as_slice()).await.map_err(|error| refuse(error.to_string()))
 }
 
+/// What somebody who listens on the network, or guesses, could make use of.
+fn doubts(settings: &Settings, address: SocketAddr) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if address.ip().is_loopback() {
+        return doubts;
+    }
+    doubts.push(
+        "HTTP is in the clear, passwords too, on an address that others can reach: a proxy with TLS belongs before it"
+            .to_owned(),
+    );
+    let characters = settings.root_password.as_ref().map(|password| password.expose_secret().chars().count());
+    if settings.root_password_hash.is_none() && characters.is_some_and(|count| count < PASSWORD_CHARACTERS) {
+        doubts
+            .push(format!("the password of root has fewer than {PASSWORD_CHARACTERS} characters, and may be guessed"));
+    }
+    doubts
+}
+
 /// Ready when the process is asked to end; asked a second time, it ends at once.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     let watch = |kind| signal(kind).map_err(|error| Error::internal(format!("signals cannot be watched: {error}")));
@@ -116,5 +141,18 @@ mod tests {
         assert!(listen(&settings).await.is_ok());
         let local = Settings { listen: "127.0.0.1:0".to_owned(), ..Settings::default() };
         assert!(listen(&local).await.is_ok());
+    }
+
+    #[test]
+    fn what_others_could_make_use_of_is_warned_of() {
+        let with = |password: &str, address: &str| {
+            let settings = Settings { root_password: Some(password.into()), ..Settings::default() };
+            doubts(&settings, address.parse().unwrap())
+        };
+        assert!(with("x", "127.0.0.1:1").is_empty() && with("x", "[::1]:1").is_empty());
+        let said = with("hunter2", "0.0.0.0:1");
+        assert!(said[0].contains("in the clear") && said[1].contains("fewer than 16 characters"), "{said:?}");
+        assert!(!said.concat().contains("hunter2"));
+        assert_eq!(with("sixteen letters!", "192.0.2.1:1").len(), 1);
     }
 }

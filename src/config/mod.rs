@@ -1,6 +1,7 @@
 //! Settings: one table of them all, read once at the start from flags, environment and a file.
 //!
-//! In: what was said where. Out: [`Settings`], complete and checked, and for each where it came from.
+//! In: what was said where, and files that hold one secret each. Out: [`Settings`], complete and checked, and for
+//! each where it came from.
 //! A flag wins over the environment, the environment over the file, the file over the default; an
 //! empty variable counts as none. Never: a decision that depends on more than the settings themselves.
 
@@ -26,6 +27,10 @@ pub struct Settings {
     pub store: String,
     /// `address:port` to listen on.
     pub listen: String,
+    /// Where [`Settings::root_password`] was read from; empty if it was not in a file of its own.
+    pub root_password_file: String,
+    /// The same of the hash.
+    pub root_password_hash_file: String,
     pub root_password: Option<SecretString>,
     /// A PHC string; wins over the password.
     pub root_password_hash: Option<SecretString>,
@@ -57,6 +62,8 @@ impl Default for Settings {
         Settings {
             store: "./siltdb-data".to_owned(),
             listen: "127.0.0.1:8902".to_owned(),
+            root_password_file: String::new(),
+            root_password_hash_file: String::new(),
             root_password: None,
             root_password_hash: None,
             log: "info".to_owned(),

@@ -23,6 +23,8 @@ pub enum Source {
         name: String,
         line: usize,
     },
+    /// A file that holds this setting and nothing else.
+    Whole(String),
     Default,
 }
 
@@ -32,6 +34,7 @@ impl fmt::Display for Source {
             Source::Flag(name) => write!(formatter, "flag --{name}"),
             Source::Variable(name) => write!(formatter, "environment variable {name}"),
             Source::File { name, line } => write!(formatter, "file {name}, line {line}"),
+            Source::Whole(name) => write!(formatter, "file {name}"),
             Source::Default => formatter.write_str("default"),
         }
     }
@@ -84,6 +87,11 @@ pub fn resolve(
             let entry = from_file.iter().find(|entry| entry.key == setting.key());
             entry.map(|entry| (entry.text.clone(), entry.source.clone()))
         };
+        let said = match read_secret(setting, &resolved)? {
+            Some(_) if said.is_some() => return Err(said_twice(setting)),
+            Some(secret) => Some(secret),
+            None => said,
+        };
         let Some((text, source)) = said else {
             resolved.sources.push(Source::Default);
             continue;
@@ -94,12 +102,39 @@ pub fn resolve(
     Ok(resolved)
 }
 
+/// A secret that is in a file of its own, whose name is the setting before it with `-file` at its end.
+///
+/// Errors: the file cannot be read, or there is nothing in it: it is not to pass for no password.
+fn read_secret(setting: &Setting, resolved: &Resolved) -> Result<Option<(String, Source)>> {
+    if setting.scope != Scope::Secret {
+        return Ok(None);
+    }
+    let place = SETTINGS.iter().position(|other| other.flag.strip_suffix("-file") == Some(setting.flag));
+    let Some((place, source)) = place.and_then(|place| Some((place, resolved.sources.get(place)?))) else {
+        return Ok(None);
+    };
+    let name = SETTINGS[place].text(&resolved.settings);
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let fail = |why: &str| unusable(format!("{} ({source}): {name} {why}", SETTINGS[place].key()));
+    let text = std::fs::read_to_string(&name).map_err(|error| fail(&format!("cannot be read: {error}")))?;
+    // An editor, and echo, end a line.
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if text.is_empty() { Err(fail("is empty")) } else { Ok(Some((text.to_owned(), Source::Whole(name)))) }
+}
+
+fn said_twice(setting: &Setting) -> Error {
+    let key = setting.key();
+    unusable(format!("both {key} and {key}_file are set: say which one is meant"))
+}
+
 fn mistake(setting: &Setting, source: &Source, text: &str, why: &str) -> Error {
     let place = match source {
         Source::Flag(name) => format!("--{name}"),
         Source::Variable(name) => name.clone(),
         Source::File { name, line } => format!("{name}, line {line}: {}", setting.key()),
-        Source::Default => setting.key(),
+        Source::Whole(_) | Source::Default => setting.key(),
     };
     // A secret is not repeated.
     let shown = if setting.scope == Scope::Secret { String::new() } else { format!(" '{text}'") };
@@ -114,10 +149,10 @@ struct Entry {
 }
 
 fn read_file(name: &str, text: &str) -> Result<Vec<Entry>> {
-    let table = DeTable::parse(text).map_err(|error| unusable(format!("{name}: {error}")))?;
+    let table = DeTable::parse(text).map_err(|error| not_toml(name, text, &error))?;
     let mut entries = Vec::new();
     for (key, value) in table.get_ref() {
-        let line = text[..key.span().start].matches('\n').count() + 1;
+        let line = line_of(text, key.span().start);
         let place = format!("{name}, line {line}: {}", key.get_ref());
         if !SETTINGS.iter().any(|setting| setting.key() == key.get_ref().as_ref()) {
             return Err(unusable(format!("{place} is not a setting; `siltdb config` lists them")));
@@ -134,8 +169,24 @@ fn read_file(name: &str, text: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Place and reason. Not the line: a password may be in it.
+fn not_toml(name: &str, text: &str, error: &toml::de::Error) -> Error {
+    let place = error.span().map(|span| {
+        let before = text.get(..span.start).unwrap_or_default();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!(", line {}, column {column}", line_of(text, span.start))
+    });
+    unusable(format!("{name}{}: {}", place.unwrap_or_default(), error.message().replace('\n', ", ")))
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or_default().matches('\n').count() + 1
+}
+
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
     use crate::model::limits::Limits;
 
@@ -192,7 +243,57 @@ mod tests {
         );
         assert!(message(&[], &[], Some("[limits]\nx = 1")).contains("line 1: limits is not a setting"));
         assert!(message(&[], &[], Some("log = [1]")).contains("must be a text"));
-        assert!(message(&[], &[], Some("log = ")).starts_with("siltdb.toml: "));
+        assert!(message(&[], &[], Some("log = ")).starts_with("siltdb.toml, line 1, column "));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_by_place_and_not_by_its_secret() {
+        for text in [
+            "log = \"info\"\nroot_password = hunter2\n",
+            "log = \"info\"\nroot_password = \"hunter2\n",
+            "log = \"info\"\nroot_password = 'hunter2' x\n",
+            "log = \"info\"\nroot_password \"hunter2\"\n",
+            "log = \"info\"\nroot_password = \"hunter2\" \"\n",
+            "log = \"info\"\nroot_password = [\"hunter2\"]\n",
+            "log = \"info\"\nroot_password = \"a\"\nroot_password = \"hunter2\"\n",
+            "log = \"info\"\nroot_password = \"\\hunter2\"\n",
+        ] {
+            let message = resolve_with(&[], &[], Some(text)).unwrap_err().message;
+            assert!(!message.contains("unter2"), "{message}");
+            assert!(
+                message.starts_with("siltdb.toml, line 2") || message.starts_with("siltdb.toml, line 3"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_may_be_in_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let name = path.to_str().unwrap();
+        let variables = [("SILTDB_ROOT_PASSWORD_FILE", name)];
+        for (text, password) in
+            [("hunter2\n", "hunter2"), ("hunter2", "hunter2"), (" a b \r\n", " a b "), ("a\n\n", "a\n")]
+        {
+            std::fs::write(&path, text).unwrap();
+            let resolved = resolve_with(&[], &variables, None).unwrap();
+            assert_eq!(resolved.settings.root_password.as_ref().unwrap().expose_secret(), password);
+            assert!(resolved.settings.root_password_hash.is_none() && resolved.settings.has_root_password());
+            let source = resolved.sources().find(|(setting, _)| setting.flag == "root-password").unwrap().1;
+            assert_eq!(source.to_string(), format!("file {name}"));
+        }
+        let message = |variables: &[(&str, &str)]| resolve_with(&[], variables, None).unwrap_err().message;
+        let twice = message(&[variables[0], ("SILTDB_ROOT_PASSWORD", "other")]);
+        assert_eq!(twice, "both root_password and root_password_file are set: say which one is meant");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(message(&variables).ends_with(&format!("{name} is empty")), "{}", message(&variables));
+        std::fs::remove_file(&path).unwrap();
+        let absent = message(&[("SILTDB_ROOT_PASSWORD_HASH_FILE", name)]);
+        assert!(
+            absent.starts_with("root_password_hash_file (environment variable SILTDB_ROOT_PASSWORD_HASH_FILE): "),
+            "{absent}"
+        );
     }
 
     #[test]

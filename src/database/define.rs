@@ -1,8 +1,10 @@
 //! Matching the columns of written points with a table's, and what is missing.
 
 use crate::model::{
-    Code, Column, ColumnId, ColumnKind, Error, Result, Subject, TableId, TableSchema, limits::Limits,
-    names::check_name, schema::TIME_COLUMN,
+    Code, Column, ColumnId, ColumnKind, Error, Result, Subject, TableId, TableSchema,
+    limits::Limits,
+    names::{check_name, unseen_character},
+    schema::TIME_COLUMN,
 };
 
 use super::{DatabaseState, Table};
@@ -158,7 +160,7 @@ pub(super) fn add_column(table: &mut Table, table_name: &str, column: Column, li
     Ok(())
 }
 
-/// Column names may hold any visible text: they never become object names.
+/// Column names may hold any text that can be seen: they never become object names.
 fn check_column_name(table: &str, name: &str) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::new(Code::Semantic, format!("Semantic error: column name {name:?} of table '{table}' {why}")))
@@ -169,8 +171,5 @@ fn check_column_name(table: &str, name: &str) -> Result<()> {
     if name.len() > crate::model::names::MAXIMUM_NAME_BYTES {
         return refuse("is longer than 255 bytes");
     }
-    if name.contains('\0') {
-        return refuse("contains NUL");
-    }
-    Ok(())
+    unseen_character(name).map_or(Ok(()), refuse)
 }

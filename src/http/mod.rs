@@ -45,7 +45,6 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use redact::redact;
 pub use respond::refusal;
 pub use serve::serve;
 pub use session::Vouched;

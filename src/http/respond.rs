@@ -1,5 +1,7 @@
 //! Failures on the wire.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
@@ -38,9 +40,25 @@ struct Members<'a> {
     error_message: &'a str,
 }
 
+/// What a client is told. Where the store is, and why it failed, is for whoever runs the server: they find it in
+/// the log by the answer's id.
+fn told(error: &Error) -> Cow<'_, str> {
+    let what = match error.code {
+        Code::StoreUnavailable => "the store did not answer as it should; the same may work later",
+        Code::StoreFull => "the store has no room; the same works when somebody has made room",
+        Code::StoreRefused => "the store does not let the server do this, and would not the next time",
+        Code::NoStore => "the store is not there",
+        Code::OutcomeUnknown => {
+            "whether it was done is unknown, because the store did not answer as it should; points may be written again"
+        }
+        _ => return Cow::Borrowed(&error.message),
+    };
+    Cow::Owned(format!("{what} (the server's log has the reason, under the x-request-id of this answer)"))
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let members = Members { error_code: self.error.code.number(), error_message: &self.error.message };
+        let members = Members { error_code: self.error.code.number(), error_message: &told(&self.error) };
         let body = serde_json::to_vec(&members).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;

@@ -79,9 +79,12 @@ async fn run(app: &App, session: Session, statement: String, meter: &Arc<Meter>)
     started.await.map_err(|error| Error::internal(format!("the statement ended: {error}")))?
 }
 
+/// Of which kind it is, at level debug; its text, which may hold what is nobody's business, at level trace only.
 fn log(statement: &str) {
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        let text: String = redact(statement).chars().take(LOGGED_CHARACTERS).collect();
-        tracing::debug!(statement = ?text, "sql");
+    if tracing::enabled!(tracing::Level::TRACE) {
+        let text: String = redact::redact(statement).chars().take(LOGGED_CHARACTERS).collect();
+        tracing::trace!(statement = text, "sql");
+    } else if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::debug!(kind = redact::kind(statement), bytes = statement.len(), "sql");
     }
 }

@@ -25,6 +25,8 @@ pub struct Limits {
     pub query_memory_bytes: usize,
     /// Bytes of temporary files a query may spill; 0 forbids spilling.
     pub query_spill_bytes: u64,
+    /// The folder for them; empty for the system's folder of temporary files.
+    pub query_spill_folder: String,
     pub query_time: Duration,
     /// Bytes of a SQL text.
     pub sql_text_bytes: usize,
@@ -49,6 +51,7 @@ impl Default for Limits {
             concurrent_queries: 32,
             query_memory_bytes: 512 << 20,
             query_spill_bytes: 4 << 30,
+            query_spill_folder: String::new(),
             query_time: Duration::from_secs(30),
             sql_text_bytes: 256 << 10,
             live_segments: 1_000,

@@ -16,6 +16,7 @@ pub mod order;
 pub mod schema;
 pub mod sum;
 pub mod time;
+pub mod visible;
 
 pub use batch::{PointBatch, PointColumn};
 pub use error::{Code, Error, RESTORE, Result, Subject};

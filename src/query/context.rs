@@ -1,4 +1,4 @@
-//! What DataFusion runs in: one memory pool and one spill directory for all queries, and a session a
+//! What DataFusion runs in: one memory pool and one spill folder for all queries, and a session a
 //! request, made from one that is prepared once.
 
 use std::num::NonZeroUsize;
@@ -9,7 +9,6 @@ use datafusion::{
     catalog::CatalogProviderList,
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults,
-        disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::RuntimeEnvBuilder,
     },
@@ -32,6 +31,7 @@ use super::{
     guard::GuardExpressions,
     options,
     sandbox::ClosedRegistry,
+    spill::{self, SpillFolder},
     subqueries::SubqueriesWithNulls,
     time,
     understood::Functions,
@@ -49,16 +49,13 @@ pub const MAXIMUM_PARTITIONS: usize = 64;
 #[derive(Debug)]
 pub struct Context {
     prepared: SessionState,
+    _spill: Option<SpillFolder>,
 }
 
 impl Context {
-    /// Errors: the spill directory cannot be made.
+    /// Errors: the folder that is named for spilled queries cannot be used.
     pub fn new(limits: &Limits) -> Result<Context> {
-        let disk = if limits.query_spill_bytes == 0 {
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled)
-        } else {
-            DiskManagerBuilder::default().with_max_temp_directory_size(limits.query_spill_bytes)
-        };
+        let (disk, spill) = spill::prepare(limits)?;
         let largest = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(FairSpillPool::new(limits.query_memory_bytes), largest);
         let runtime = RuntimeEnvBuilder::new()
@@ -91,7 +88,7 @@ impl Context {
             .with_optimizer_rule(Arc::new(EndsOfGroups))
             .with_physical_optimizer_rules(physical_rules())
             .build();
-        Ok(Context { prepared })
+        Ok(Context { prepared, _spill: spill })
     }
 
     /// A session for one request. `now` is nanoseconds since 1970.

@@ -3,6 +3,7 @@
 //! planner puts in without asking the registry.
 
 mod measure;
+mod version;
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -50,6 +51,7 @@ const REMOVED: [&str; 2] = ["input_file_name", "file_row_index"];
 pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     let kept = defaults.into_iter().filter(|function| !REMOVED.contains(&function.name()));
     kept.map(|function| match Growth::of(function.name()) {
+        _ if function.name() == version::NAME => version::version(),
         None if !KEPT.contains(&function.name()) => function,
         growth => Arc::new(ScalarUDF::new_from_impl(Bounded { inner: function, growth })),
     })

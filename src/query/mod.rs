@@ -40,6 +40,7 @@ mod sandbox;
 mod scan;
 mod series;
 mod show;
+mod spill;
 mod star;
 mod statement;
 mod subqueries;

@@ -5,17 +5,19 @@
 //! name, which fails if the name exists (create), or renamed over it (overwrite). So no reader ever
 //! sees half an object, and any number of processes may share a folder, on a file system with hard
 //! links. Directories are never removed, because another process may rely on one it has fsynced.
+//! What is made is its owner's alone, or the group's that shares the folder; no link inside is followed.
 
+mod beneath;
 mod failures;
 mod opening;
 mod walk;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -24,6 +26,7 @@ use bytes::Bytes;
 use super::raw::{Failure, Glance, PART_BYTES, Page, PutMode, Raw};
 use crate::model::Error;
 use crate::model::clock::SharedClock;
+use beneath::{Directory, Root};
 use failures::{failure, is_absent, write_failure};
 
 /// Begins the name of a file that is still being written. [`super::check_path`] keeps objects off it.
@@ -39,10 +42,10 @@ pub(super) struct Folder {
 
 #[derive(Debug)]
 struct Shared {
-    root: PathBuf,
+    root: Root,
     clock: SharedClock,
     /// Directories whose entries, up to the root's, this process has fsynced.
-    durable: Mutex<HashSet<PathBuf>>,
+    durable: Mutex<HashSet<String>>,
 }
 
 impl Folder {
@@ -51,12 +54,12 @@ impl Folder {
     /// Errors: [`NoStore`](crate::model::Code::NoStore),
     /// [`StoreRefused`](crate::model::Code::StoreRefused) and others, which name the folder and say what is wrong.
     pub(super) fn open(path: &Path, make: bool, clock: SharedClock) -> Result<Folder, Error> {
-        let root = opening::open(path, make)?;
+        let root = Root::new(opening::open(path, make)?).map_err(|error| opening::failed("open", path, &error))?;
         Ok(Folder { shared: Arc::new(Shared { root, clock, durable: Mutex::default() }) })
     }
 
     pub(super) fn root(&self) -> &Path {
-        &self.shared.root
+        self.shared.root.path()
     }
 
     /// Runs file system calls where blocking is allowed. Once begun they finish, also when the caller
@@ -96,29 +99,28 @@ impl Raw for Folder {
 
     async fn delete(&self, path: &str) -> Result<(), Failure> {
         let path = path.to_owned();
-        self.blocking(move |shared| match fs::remove_file(shared.root.join(&path)) {
-            Err(error) if !is_absent(&error) => Err(failure("delete", &error)),
-            _ => Ok(()),
+        self.blocking(move |shared| {
+            let (directory, name) = parts_of(&path);
+            match shared.root.directory(directory).and_then(|directory| directory.remove(name)) {
+                Err(error) if !is_absent(&error) => Err(failure("delete", &error)),
+                _ => Ok(()),
+            }
         })
         .await
     }
 
     async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
         let path = path.to_owned();
-        self.blocking(move |shared| {
-            let (temporary, _) = shared.open_temporary(shared.directory_of(&path), true)?;
-            // The name is ASCII: we made it.
-            Ok(temporary.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        })
-        .await
+        self.blocking(move |shared| shared.open_temporary(parts_of(&path).0, true).map(|temporary| temporary.name))
+            .await
     }
 
     async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
         let (path, upload) = (path.to_owned(), upload.to_owned());
         self.blocking(move |shared| {
-            let temporary = shared.directory_of(&path).join(&upload);
             let offset = index as u64 * PART_BYTES as u64;
-            let file = OpenOptions::new().write(true).open(temporary);
+            let directory = shared.root.directory(parts_of(&path).0);
+            let file = directory.and_then(|directory| directory.reopen(&upload));
             let written = file.and_then(|file| file.write_all_at(&bytes, offset));
             written.map_err(|error| failure("write", &error))?;
             Ok(index.to_string())
@@ -129,10 +131,12 @@ impl Raw for Folder {
     async fn complete_upload(&self, path: &str, upload: &str, _parts: Vec<String>) -> Result<(), Failure> {
         let (path, upload) = (path.to_owned(), upload.to_owned());
         self.blocking(move |shared| {
-            let temporary = shared.directory_of(&path).join(&upload);
-            let synced = File::open(&temporary).and_then(|file| file.sync_all());
-            synced.map_err(|error| failure("fsync", &error))?;
-            shared.publish(&temporary, &path, PutMode::Create)
+            let opened = shared.root.directory(parts_of(&path).0).and_then(|directory| {
+                let file = directory.reopen(&upload)?;
+                Ok(Temporary { directory, name: upload, file })
+            });
+            let synced = opened.and_then(|temporary| temporary.file.sync_all().map(|()| temporary));
+            shared.publish(&synced.map_err(|error| failure("fsync", &error))?, &path, PutMode::Create)
         })
         .await
     }
@@ -141,7 +145,7 @@ impl Raw for Folder {
         let (path, upload) = (path.to_owned(), upload.to_owned());
         self.blocking(move |shared| {
             // Nothing there is as good as removed; any other trouble leaves a file that ages out.
-            let _ = fs::remove_file(shared.directory_of(&path).join(&upload));
+            let _ = shared.root.directory(parts_of(&path).0).and_then(|directory| directory.remove(&upload));
             Ok(())
         })
         .await
@@ -152,70 +156,67 @@ impl Raw for Folder {
     }
 }
 
-impl Shared {
-    fn directory_of(&self, path: &str) -> PathBuf {
-        match path.rsplit_once('/') {
-            Some((directory, _)) => self.root.join(directory),
-            None => self.root.clone(),
-        }
-    }
+/// A file that has not got its name yet, and the directory it is to have it in.
+#[derive(Debug)]
+struct Temporary {
+    directory: Directory,
+    name: String,
+    file: File,
+}
 
+impl Shared {
     fn put(&self, path: &str, bytes: &[u8], mode: PutMode) -> Result<(), Failure> {
-        let (temporary, mut file) = self.open_temporary(self.directory_of(path), mode != PutMode::CreateBeside)?;
-        if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
-            let _ = fs::remove_file(&temporary);
+        let mut temporary = self.open_temporary(parts_of(path).0, mode != PutMode::CreateBeside)?;
+        if let Err(error) = temporary.file.write_all(bytes).and_then(|()| temporary.file.sync_all()) {
+            let _ = temporary.directory.remove(&temporary.name);
             return Err(write_failure("write", &error));
         }
         self.publish(&temporary, path, mode)
     }
 
     /// Gives a complete, fsynced temporary file its name, and makes that durable.
-    fn publish(&self, temporary: &Path, path: &str, mode: PutMode) -> Result<(), Failure> {
-        let target = self.root.join(path);
+    fn publish(&self, temporary: &Temporary, path: &str, mode: PutMode) -> Result<(), Failure> {
+        let Temporary { directory, name, .. } = temporary;
+        let target = parts_of(path).1;
         let placed = match mode {
             PutMode::Create | PutMode::CreateBeside => {
-                let linked = fs::hard_link(temporary, &target);
-                let _ = fs::remove_file(temporary);
+                let linked = directory.link(name, target);
+                let _ = directory.remove(name);
                 linked
             }
-            PutMode::Overwrite => fs::rename(temporary, &target),
+            PutMode::Overwrite => directory.rename(name, target),
         };
         match placed {
-            Ok(()) => self.sync_entry(&target),
+            Ok(()) => sync_entry(directory),
             // Whoever made it may not have fsynced the directory yet, and our caller is about to rely
             // on what is there.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.sync_entry(&target)?;
+                sync_entry(directory)?;
                 Err(Failure::Conflict("the file exists".into()))
             }
             Err(error) => {
-                let _ = fs::remove_file(temporary);
+                let _ = directory.remove(name);
                 Err(write_failure("link (the file system must have hard links)", &error))
             }
         }
     }
 
-    /// Fsyncs the directory of a file. After a failure the entry may be there or not after a crash,
-    /// and a second fsync may report success without having written anything: hence `Lost`.
-    fn sync_entry(&self, target: &Path) -> Result<(), Failure> {
-        let directory = target.parent().unwrap_or(&self.root);
-        sync_directory(directory).map_err(|error| Failure::Lost(format!("cannot fsync the directory: {error}")))
-    }
-
     /// A new temporary file in a directory that is made durable first; `make`: made, if it is missing.
-    fn open_temporary(&self, directory: PathBuf, make: bool) -> Result<(PathBuf, File), Failure> {
-        self.ensure_directory(&directory, make)?;
-        let temporary = directory.join(format!("{TEMPORARY_PREFIX}{:016x}", self.clock.random()));
-        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            Ok(file) => Ok((temporary, file)),
+    fn open_temporary(&self, path: &str, make: bool) -> Result<Temporary, Failure> {
+        self.ensure_directory(path, make)?;
+        let name = format!("{TEMPORARY_PREFIX}{:016x}", self.clock.random());
+        let opened =
+            self.root.directory(path).and_then(|directory| directory.create(&name).map(|file| (directory, file)));
+        match opened {
+            Ok((directory, file)) => Ok(Temporary { directory, name, file }),
             Err(error) => {
                 // Somebody removed the directory: where it may be made, the next attempt does so.
-                self.durable().remove(&directory);
+                self.durable().remove(path);
                 if is_absent(&error) {
                     self.still_there()?;
                 }
                 if is_absent(&error) && !make {
-                    return Err(gone(&directory));
+                    return Err(gone(&self.root.path().join(path)));
                 }
                 Err(write_failure("create a temporary file", &error))
             }
@@ -224,7 +225,7 @@ impl Shared {
 
     /// An error unless the folder itself is there: without it nothing is, and nothing is known to be absent.
     fn still_there(&self) -> Result<(), Failure> {
-        if self.root.is_dir() { Ok(()) } else { Err(gone(&self.root)) }
+        if self.root.path().is_dir() { Ok(()) } else { Err(gone(self.root.path())) }
     }
 
     /// What a read that found nothing means.
@@ -235,47 +236,53 @@ impl Shared {
         }
     }
 
-    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees to it that a directory is there, and fsyncs its entry and those above it up to the root. One that
     /// exists already is fsynced too, once: the process that made it may not have come to that. The root is never
     /// made: should it have been removed, or its disk unmounted, what was in it is not to be replaced by nothing.
-    fn ensure_directory(&self, directory: &Path, make: bool) -> Result<(), Failure> {
-        if directory == self.root || self.durable().contains(directory) {
+    fn ensure_directory(&self, path: &str, make: bool) -> Result<(), Failure> {
+        if path.is_empty() || self.durable().contains(path) {
             return Ok(());
         }
-        if !make && !directory.is_dir() {
-            return Err(gone(directory));
+        if !make && self.root.directory(path).is_err_and(|error| is_absent(&error)) {
+            return Err(gone(&self.root.path().join(path)));
         }
         self.still_there()?;
-        let mut chain: Vec<&Path> = directory.ancestors().take_while(|ancestor| *ancestor != self.root).collect();
-        chain.reverse();
-        for made in &chain {
-            match if make { fs::create_dir(made) } else { Ok(()) } {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(write_failure("create the directory", &error));
-                }
-                _ => {}
+        let failed = |error: io::Error| write_failure("create the directory", &error);
+        let mut chain = Vec::new();
+        let mut at = self.root.directory("").map_err(failed)?;
+        for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            let made = &path[..end];
+            let name = parts_of(made).1;
+            if make {
+                at.make(name).map_err(failed)?;
             }
-            let synced = sync_directory(made.parent().unwrap_or(&self.root));
-            synced.map_err(|error| write_failure("create the directory", &error))?;
+            at.sync().map_err(failed)?;
+            // By its path, for the sake of what is said of a link.
+            at = match at.enter(name) {
+                Ok(inside) => inside,
+                Err(_) => self.root.directory(made).map_err(failed)?,
+            };
+            chain.push(made.to_owned());
         }
         let mut durable = self.durable();
         if durable.len() > REMEMBERED_DIRECTORIES {
             durable.clear();
         }
-        durable.extend(chain.into_iter().map(Path::to_path_buf));
+        durable.extend(chain);
         Ok(())
     }
 
     fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
-        let target = self.root.join(path);
+        let mut file = self.root.file(path).map_err(|error| self.read_failure(&error))?;
         let Some(range) = range else {
-            return fs::read(target).map(Bytes::from).map_err(|error| self.read_failure(&error));
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(|error| self.read_failure(&error))?;
+            return Ok(bytes.into());
         };
-        let file = File::open(target).map_err(|error| self.read_failure(&error))?;
         let size = file.metadata().map_err(|error| failure("read", &error))?.len();
         if range.end > size {
             return Err(Failure::Short);
@@ -286,8 +293,15 @@ impl Shared {
     }
 }
 
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+/// The directory of a path, and the name in it.
+fn parts_of(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Fsyncs a directory for the sake of an entry. After a failure the entry may be there or not after a crash,
+/// and a second fsync may report success without having written anything: hence `Lost`.
+fn sync_entry(directory: &Directory) -> Result<(), Failure> {
+    directory.sync().map_err(|error| Failure::Lost(format!("cannot fsync the directory: {error}")))
 }
 
 fn gone(directory: &Path) -> Failure {

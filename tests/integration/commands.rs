@@ -158,6 +158,31 @@ async fn a_password_is_taken_from_the_environment() {
     server.terminate().await;
 }
 
+/// A program that gives another one a terminal.
+const TERMINAL: &[&str] =
+    &["python3", "-c", "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_is_shown_what_it_would_obey() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let target = Target::folder(folder.path());
+    target.make().await;
+    let value = "x\u{1b}]0;pwned\u{7}\u{1b}[31m\u{9b}y\u{202e}z";
+    success(&target.run_under(&[], "write", &[], format!("m,t=a v=\"{value}\" 1\n").as_bytes()));
+    let shown = "x\\u{1b}]0;pwned\\u{7}\\u{1b}[31m\\u{9b}y\\u{202e}z";
+    for format in ["table", "csv", "tsv"] {
+        let arguments = ["--format", format, "SELECT v FROM m"];
+        let on_terminal = success(&target.run_under(TERMINAL, "sql", &arguments, b""));
+        assert!(on_terminal.contains(shown), "{format}: {on_terminal:?}");
+        assert!(!on_terminal.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{format}: {on_terminal:?}");
+        let piped = success(&target.run("sql", &arguments));
+        assert!(piped.contains(if format == "table" { shown } else { value }), "{format}: {piped:?}");
+    }
+    let wrong = target.run("sql", &["SELECT * FROM \"no\u{1b}[31mwhere\""]);
+    let said = failure(&wrong, 1);
+    assert!(said.contains("no\\u{1b}[31mwhere") && !said.contains('\u{1b}'), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_leaves_ends_it_quietly() {
     let folder = TempDir::new().expect("a temporary folder");

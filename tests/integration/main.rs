@@ -17,6 +17,7 @@
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `upgrade` | a store that an earlier program has left goes on |
+//! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
 //! | `architecture` | rooms import only from lower floors |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
@@ -33,6 +34,7 @@ mod differential;
 mod durability;
 mod open_at_rest;
 mod oracle;
+mod private;
 mod processes;
 mod results;
 mod retention;

@@ -210,7 +210,8 @@ async fn a_store_that_may_not_be_written_any_more_is_read_and_goes_on_when_it_ma
     for _ in 0..3 {
         let response = server.send(&write).await.expect("an answer");
         assert_eq!(response.status, 503, "{}", response.text());
-        assert!(response.text().contains("Permission denied"), "{}", response.text());
+        assert!(response.text().contains("the store does not let the server do this"), "{}", response.text());
+        assert!(server.log().contains("Permission denied"), "{}", server.log());
         assert_eq!(answer(&server, all).await, sum);
     }
     let told = ping_of(&server).await;
@@ -253,9 +254,10 @@ async fn a_folder_that_was_removed_takes_nothing() {
         let request = Request::new("POST", &format!("/api/v1/{route}"), body).header("Authorization", ROOT);
         let response = server.send(&request).await.expect("an answer");
         assert_eq!(response.status, 503, "{body}: {}", response.text());
-        let said = format!("the folder {}", place.display());
-        assert!(response.text().contains(&said), "{body}: {}", response.text());
+        assert!(!response.text().contains(&*place.to_string_lossy()), "{body}: {}", response.text());
     }
+    let said = format!("the folder {} is not there (any more)", place.display());
+    assert!(server.log().contains(&said), "{}", server.log());
     assert!(!place.exists());
     server.terminate().await;
 }

@@ -81,6 +81,52 @@ async fn a_store_of_an_earlier_program_goes_on() {
     server.terminate().await;
 }
 
+/// Names that new ones may not be like: with escapes of terminals, an override of direction, and spaces of no width.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_are_refused_now_are_read_written_and_dropped_where_they_are() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let place = folder.path().join("store");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-with-unseen-names"), &place);
+    let target = Target::folder(&place);
+    target.check();
+    let server = Server::start(&target, NO_MAINTENANCE).await;
+    let rows = "SELECT \"ta\u{1b}[31mg\", \"fi\u{202e}eld\", CAST(time AS BIGINT) AS t FROM plain ORDER BY time";
+    assert_eq!(answer(&server, "public", rows).await, "ta\u{1b}[31mg,fi\u{202e}eld,t\nx\u{9b}y,1.0,1\n");
+    server.write("public", "plain,ta\u{1b}[31mg=z fi\u{202e}eld=2 2\nlook\u{200b}alike,t=a v=4 4").await;
+    for settle in [Target::flush, Target::maintain] {
+        settle(&target);
+        assert!(answer(&server, "public", rows).await.ends_with("\nz,2.0,2\n"));
+        let alike = answer(&server, "public", "SELECT count(*) AS n FROM \"look\u{200b}alike\"").await;
+        assert_eq!(alike, "n\n2\n");
+    }
+    let table = server.sql("public", "SELECT * FROM plain", "application/table").await.text();
+    assert!(
+        table.contains("ta\\u{1b}[31mg") && table.contains("fi\\u{202e}eld") && table.contains("x\\u{9b}y"),
+        "{table}"
+    );
+    assert!(!table.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{table}");
+    let described = server.sql("public", "DESCRIBE TABLE plain", "application/table").await.text();
+    assert!(described.contains("ta\\u{1b}[31mg") && !described.contains('\u{1b}'), "{described}");
+    assert_eq!(answer(&server, "pub%E2%80%8Blic", "SELECT v FROM m").await, "v\n3.0\n");
+    for drop in ["DROP TABLE \"look\u{200b}alike\"", "DROP TABLE plain", "DROP DATABASE \"pub\u{200b}lic\""] {
+        let dropped = server.sql("public", drop, "application/csv").await;
+        assert_eq!(dropped.status, 200, "{drop:?}: {}", dropped.text());
+    }
+    assert_eq!(answer(&server, "public", "SHOW DATABASES").await, "database_name\npublic\n");
+    for (create, column) in [
+        ("CREATE DATABASE \"pub\u{200b}lic\"", 17),
+        ("CREATE TABLE \"a\u{202e}\" (v DOUBLE)", 14),
+        ("CREATE TABLE a (\"v\u{1b}\" DOUBLE)", 17),
+        ("CREATE TABLE a (v DOUBLE, TAGS(t, \"t\u{9b}\"))", 35),
+    ] {
+        let refused = server.sql("public", create, "application/csv").await;
+        assert_eq!(refused.status, 422, "{create:?}: {}", refused.text());
+        let place = format!("at Line: 1, Column: {column}");
+        assert!(refused.text().contains(&place), "{create:?}: {}", refused.text());
+    }
+    server.terminate().await;
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder") {

@@ -38,7 +38,12 @@ fn only_what_the_platform_says_of_itself_authenticates() {
             r#"{{"rawPath":"/","headers":{{"authorizer":"iam"}},"requestContext":{{"http":{{"method":"GET"}},"authorizer":{authorizer}}}}}"#
         )
     };
-    assert!(request(&context(r#"{"iam":{"accountId":"1"}}"#)).authenticated);
+    assert!(request(&context(r#"{"iam":{"accountId":"1","userArn":"arn:aws:iam::1:user/x"}}"#)).authenticated);
+    for none in
+        [r#"{"iam":{"accountId":"1"}}"#, r#"{"iam":false}"#, r#"{"iam":true}"#, r#"{"iam":{"userArn":""}}"#, "[1]"]
+    {
+        assert!(!request(&context(none)).authenticated, "{none}");
+    }
     assert!(!request(&context("null")).authenticated);
     assert!(!request(&context(r#"{"jwt":{}}"#)).authenticated);
 }

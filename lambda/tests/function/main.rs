@@ -12,6 +12,7 @@
 //! | `cold` | from the start of a process to its first answers |
 //! | `memory` | 256 MB suffice for writes, 512 MB for queries and housekeeping |
 //! | `secrets` | a password that is kept by AWS |
+//! | `rights` | what functions of each mode ask of a bucket is what the policies of the template allow |
 
 // Shared with SiltDB's own tests; each uses a part.
 #[allow(dead_code)]
@@ -34,6 +35,7 @@ mod housekeeping;
 mod memory;
 mod platform;
 mod requests;
+mod rights;
 mod secrets;
 mod wire;
 mod writers;

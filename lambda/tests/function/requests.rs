@@ -189,7 +189,7 @@ async fn nobody_comes_in_unknown() {
         let answer = function.invoke(&event).await.expect("an answer");
         (answer["statusCode"].as_u64().expect("a status"), answer["body"].as_str().unwrap_or_default().to_owned())
     };
-    let iam = json!({"iam": {"accountId": "123456789012"}});
+    let iam = json!({"iam": {"accountId": "123456789012", "userArn": "arn:aws:iam::123456789012:user/x"}});
     let (code, text) = status(&function, with_password(event("203.0.113.7", Value::Null), "")).await;
     assert_eq!(code, 401, "{text}");
     assert!(text.contains("SILTDB_ROOT_PASSWORD"), "{text}");

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::output::Document;
+use super::output::{Document, complain};
 use super::target::{Stop, Target, database_of, options};
 use super::{format_of, format_option, unusable};
 use crate::config::Settings;
@@ -95,7 +95,7 @@ struct Shell {
 
 impl Shell {
     async fn run_one(&self, sql: &str) -> Result<(), Stop> {
-        self.target.query(&self.database, sql, self.format, Document::default()).await
+        self.target.query(&self.database, sql, self.format, Document::new()).await
     }
 
     /// Whether there is a database of that name, as SQL writes it.
@@ -112,12 +112,12 @@ impl Shell {
                 Err(Stop::Left) => return Ok(ExitCode::SUCCESS),
                 Err(Stop::Unprintable(error)) => return Err(error),
                 Err(Stop::Failed(failure)) if statements.len() == 1 => {
-                    eprintln!("siltdb: {failure}");
+                    complain(&format!("siltdb: {failure}"));
                     return Ok(ExitCode::FAILURE);
                 }
                 Err(Stop::Failed(failure)) => {
                     let (number, count, line) = (number + 1, statements.len(), statement.line);
-                    eprintln!("siltdb: statement {number} of {count}, line {line}: {failure}");
+                    complain(&format!("siltdb: statement {number} of {count}, line {line}: {failure}"));
                     return Ok(ExitCode::FAILURE);
                 }
             }

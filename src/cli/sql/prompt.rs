@@ -11,6 +11,8 @@ use super::history::{self, History};
 use super::meta::{self, Meta};
 use super::split::split;
 use super::{Shell, Stop};
+use crate::cli::output;
+use crate::model::visible::{visible, visible_lines};
 use crate::model::{Error, Result};
 
 /// Whether the prompt goes on.
@@ -63,7 +65,7 @@ impl Prompt {
     /// Waits for a line, without holding up what runs on the other threads.
     fn read(&self) -> std::io::Result<Typed> {
         let mark = if self.begun.is_empty() { "=>" } else { "->" };
-        let prompt = format!("{}{mark} ", self.shell.database);
+        let prompt = format!("{}{mark} ", visible(&self.shell.database));
         tokio::task::block_in_place(|| read_line(&self.terminal, &prompt, self.history.entries()))
     }
 
@@ -152,7 +154,7 @@ impl Prompt {
     }
 
     fn say(&self, text: &str) -> Result<()> {
-        let said = self.terminal.write_str(text);
+        let said = self.terminal.write_str(&visible_lines(text));
         said.map_err(|error| Error::internal(format!("the terminal is gone: {error}")))
     }
 }
@@ -163,7 +165,7 @@ fn complain(stop: Stop) -> Result<()> {
         Stop::Left => Ok(()),
         Stop::Unprintable(error) => Err(error),
         Stop::Failed(failure) => {
-            eprintln!("error: {failure}");
+            output::complain(&format!("error: {failure}"));
             Ok(())
         }
     }

@@ -21,7 +21,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tokio::sync::watch;
 
-use super::output::print;
+use super::output::{complain, print};
 use super::target::{Target, database_of, options, text_of};
 use super::unusable;
 use crate::config::Settings;
@@ -88,7 +88,7 @@ pub(super) async fn run(settings: &Settings, matches: &ArgMatches) -> Result<Exi
     if let Err(failure) = target.greet(&database).await
         && !failure.is_passing()
     {
-        eprintln!("siltdb: {failure}");
+        complain(&format!("siltdb: {failure}"));
         return Ok(ExitCode::FAILURE);
     }
     target.tend(settings);
@@ -102,7 +102,7 @@ pub(super) async fn run(settings: &Settings, matches: &ArgMatches) -> Result<Exi
     match &outcome.halt {
         None => Ok(ExitCode::SUCCESS),
         Some(halt) => {
-            eprint!("{}", report(halt, &outcome, &plan, matches));
+            complain(&report(halt, &outcome, &plan, matches));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -163,7 +163,7 @@ fn report(halt: &Halt, outcome: &Outcome, plan: &Plan, matches: &ArgMatches) -> 
             format!("to go on from there, with the same input:\n  {}", resume_command(outcome, plan, matches))
         }
     };
-    format!("siltdb: {why}\nEverything up to byte {reached} of {input} is written; {how}\n")
+    format!("siltdb: {why}\nEverything up to byte {reached} of {input} is written; {how}")
 }
 
 /// The command line that writes what is left.

@@ -2,18 +2,18 @@
 
 use datafusion::sql::sqlparser::{parser::Parser, tokenizer::Token};
 
-use crate::model::{DatabaseOptions, Precision, Result, names::check_name, time::parse_ttl};
+use crate::model::{DatabaseOptions, Precision, Result, time::parse_ttl};
 
 use super::{
     Statement, not_implemented, semantic, syntax,
-    words::{database_name, peek_word, take, take_all},
+    words::{check_new_name, database_name, peek_word, take, take_all},
 };
 
 /// What follows `CREATE DATABASE`.
 pub(super) fn parse_create(parser: &mut Parser) -> Result<Statement> {
     let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
     let name = database_name(parser)?;
-    check_name("Database name", &name)?;
+    check_new_name(parser, "Database name", &name)?;
     let mut options = DatabaseOptions::default();
     if take(parser, "WITH") {
         parse_option(parser, &mut options)?;

@@ -195,7 +195,7 @@ fn parse_insert(parser: &mut Parser) -> Result<Statement> {
             && ["SELECT", "WITH", "VALUES"].contains(&word.value.to_ascii_uppercase().as_str())
     );
     let columns = if parser.peek_token_ref().token == Token::LParen && !query_follows {
-        Some(words::name_list(parser, "a column name")?)
+        Some(words::name_list(parser, |parser| words::name(parser, "a column name"))?)
     } else {
         None
     };

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::{parser::Parser, tokenizer::Token};
 
-use crate::model::{Code, ColumnKind, Error, FieldType, Result, names::check_name, schema::TIME_COLUMN};
+use crate::model::{Code, ColumnKind, Error, FieldType, Result, schema::TIME_COLUMN};
 
 use super::{
     Statement, not_implemented, semantic, syntax,
@@ -13,14 +13,14 @@ use super::{
 pub(super) fn parse_create(parser: &mut Parser) -> Result<Statement> {
     let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
     let table = words::table_name(parser)?;
-    check_name("Table name", &table.table)?;
+    words::check_new_name(parser, "Table name", &table.table)?;
     let mut tags = Vec::new();
     let mut fields = Vec::new();
     expect(parser, &Token::LParen)?;
     loop {
         if is_tag_list(parser) {
             take(parser, "TAGS");
-            tags.extend(words::name_list(parser, "a tag name")?);
+            tags.extend(words::name_list(parser, |parser| words::new_column_name(parser, "a tag name"))?);
         } else {
             fields.push(parse_field(parser)?);
         }
@@ -43,8 +43,7 @@ fn is_tag_list(parser: &Parser) -> bool {
 }
 
 fn parse_field(parser: &mut Parser) -> Result<(String, ColumnKind)> {
-    let field = name(parser, "a column name")?;
-    check_name("Column name", &field)?;
+    let field = words::new_column_name(parser, "a column name")?;
     let token = parser.next_token();
     let type_name = match &token.token {
         Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -89,7 +88,6 @@ fn parse_codec(parser: &mut Parser, field_type: FieldType) -> Result<()> {
 
 fn check_columns(table: &str, columns: &[(String, ColumnKind)]) -> Result<()> {
     for (index, (column, _)) in columns.iter().enumerate() {
-        check_name("Column name", column)?;
         if column == TIME_COLUMN || columns[..index].iter().any(|(earlier, _)| earlier == column) {
             return Err(column_exists(column, table));
         }

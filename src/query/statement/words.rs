@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan},
 };
 
-use crate::model::Result;
+use crate::model::{Error, Result, names::check_name};
 
 use super::{TableName, syntax};
 
@@ -77,6 +77,21 @@ pub(super) fn name(parser: &mut Parser, what: &str) -> Result<String> {
     }
 }
 
+/// The name of a new column.
+pub(super) fn new_column_name(parser: &mut Parser, what: &str) -> Result<String> {
+    let name = name(parser, what)?;
+    check_new_name(parser, "Column name", &name)?;
+    Ok(name)
+}
+
+/// Checks the new name that has just been read, and says where it is. `what` begins the message.
+pub(super) fn check_new_name(parser: &Parser, what: &str, name: &str) -> Result<()> {
+    check_name(what, name).map_err(|error| {
+        let place = parser.get_current_token().span.start;
+        Error { message: format!("{}{place}", error.message), ..error }
+    })
+}
+
 /// A name of a database, which may be single-quoted.
 pub(super) fn database_name(parser: &mut Parser) -> Result<String> {
     let token = parser.next_token();
@@ -98,12 +113,15 @@ pub(super) fn table_name(parser: &mut Parser) -> Result<TableName> {
     Ok(TableName { tenant: parts.pop(), database, table })
 }
 
-/// `(name, name, …)`, at least one.
-pub(super) fn name_list(parser: &mut Parser, what: &str) -> Result<Vec<String>> {
+/// `(name, name, …)`, at least one, each read by `read`.
+pub(super) fn name_list(
+    parser: &mut Parser,
+    mut read: impl FnMut(&mut Parser) -> Result<String>,
+) -> Result<Vec<String>> {
     expect(parser, &Token::LParen)?;
-    let mut names = vec![name(parser, what)?];
+    let mut names = vec![read(parser)?];
     while parser.consume_token(&Token::Comma) {
-        names.push(name(parser, what)?);
+        names.push(read(parser)?);
     }
     expect(parser, &Token::RParen)?;
     Ok(names)

@@ -1,13 +1,14 @@
 //! Opening a folder: what is there is taken, and only the folder itself is ever made.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Code, Error, Result};
 
-/// The folder's path, free of links. Made, and fsynced into the one above, if it is missing and `make` says so.
-/// Blocks.
+/// The folder's path, free of links. Made for its owner alone, and fsynced into the one above, if it is missing
+/// and `make` says so. Blocks.
 ///
 /// Errors: [`Code::NoStore`] when it is missing and not to be made, or the folder above it is missing, which is
 /// more likely a slip or a disk that is not mounted than a wish; [`Code::StoreRefused`] for what is no folder or
@@ -35,9 +36,12 @@ fn make_folder(path: &Path) -> Result<()> {
         );
         return Err(Error::new(Code::NoStore, message));
     };
-    match fs::create_dir(path) {
+    match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("make", path, &error)),
-        _ => super::sync_directory(parent).map_err(|error| failed("make", path, &error)),
+        _ => {
+            let synced = File::open(parent).and_then(|parent| parent.sync_all());
+            synced.map_err(|error| failed("make", path, &error))
+        }
     }
 }
 
@@ -54,7 +58,7 @@ fn refused(path: &Path, why: &str) -> Error {
     Error::new(Code::StoreRefused, format!("cannot open {} as a store: {why}", path.display()))
 }
 
-fn failed(action: &str, path: &Path, error: &io::Error) -> Error {
+pub(super) fn failed(action: &str, path: &Path, error: &io::Error) -> Error {
     let code = match super::failures::failure(action, error) {
         super::Failure::Absent => Code::NoStore,
         failure => failure.code(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::super::raw::{Failure, Glance, ListEntry, Page};
+use super::beneath::link_error;
 use super::failures::{failure, is_absent};
 use super::{Shared, TEMPORARY_PREFIX};
 
@@ -23,10 +24,14 @@ const NOT_OURS: [&str; 4] = ["lost+found", ".snapshot", ".DS_Store", ".gitkeep"]
 impl Shared {
     pub(super) fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
         let above = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
+        match self.root.directory(above) {
+            Err(error) if !is_absent(&error) => return Err(failure("list", &error)),
+            _ => {}
+        }
         let mut pending = vec![above.to_owned()];
         let mut entries = Vec::new();
         while let Some(directory) = pending.pop() {
-            for entry in self.read_directory(&self.root.join(&directory))? {
+            for entry in self.read_directory(&self.root.path().join(&directory))? {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
                 // The directory says what it is; only what is listed is asked for its size.
@@ -41,6 +46,9 @@ impl Shared {
                     if let Some(metadata) = if_present(entry.metadata())? {
                         remove_if_abandoned(&entry.path(), &metadata);
                     }
+                } else if kind.is_symlink() && path.starts_with(prefix) && !is_temporary {
+                    // What it leads to is not ours, and what was there in its place would be missing.
+                    return Err(failure("list", &link_error(&entry.path())));
                 } else if kind.is_file() && path.starts_with(prefix) && after.is_none_or(|after| *path > *after) {
                     let Some(metadata) = if_present(entry.metadata())? else { continue };
                     entries.push(ListEntry { path, size: metadata.len(), modified: modified(&metadata) });
@@ -56,7 +64,7 @@ impl Shared {
         let mut seen = Glance::default();
         let mut looked_at = 0;
         while let Some(directory) = pending.pop() {
-            let entries = self.read_directory(&self.root.join(&directory))?;
+            let entries = self.read_directory(&self.root.path().join(&directory))?;
             for entry in entries {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let is_ours = !name.starts_with(TEMPORARY_PREFIX) && !NOT_OURS.contains(&name.as_str());

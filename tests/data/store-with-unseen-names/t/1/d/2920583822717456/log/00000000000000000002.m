@@ -1,0 +1,5 @@
+siltdb-manifest 4 plain 54588fec
+{"version":2,"commit":"3dc0116bd083dd9cb7e234a4b5430610","parent":"2a92326e2a5b22fe884f195a917c43d7","kind":"define","recent":[[1,"2a92326e2a5b22fe884f195a917c43d7"]]}
+{"tenant":1,"id":2920583822717456,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":3,"dropped":false}
+"look​alike" {"id":2,"schema":{"columns":[{"id":0,"name":"time","kind":"Time"},{"id":1,"name":"t","kind":"Tag"},{"id":2,"name":"v","kind":{"Field":"Double"}}]},"next_column":3,"files":[],"settled":{"rows":0,"cells":0,"hash":0},"dropped":{"rows":0,"cells":0,"hash":0}}
+"plain" {"id":1,"schema":{"columns":[{"id":0,"name":"time","kind":"Time"},{"id":1,"name":"ta\u001b[31mg","kind":"Tag"},{"id":2,"name":"fi‮eld","kind":{"Field":"Double"}}]},"next_column":3,"files":[],"settled":{"rows":0,"cells":0,"hash":0},"dropped":{"rows":0,"cells":0,"hash":0}}

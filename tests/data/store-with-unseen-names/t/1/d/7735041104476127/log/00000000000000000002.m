@@ -1,0 +1,4 @@
+siltdb-manifest 4 plain 2cfbb34c
+{"version":2,"commit":"618213b76ac3c822dd41971f5cb18a83","parent":"dc6a7c019e4d436d38ffce4a47bedd27","kind":"define","recent":[[1,"dc6a7c019e4d436d38ffce4a47bedd27"]]}
+{"tenant":1,"id":7735041104476127,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":2,"dropped":false}
+"m" {"id":1,"schema":{"columns":[{"id":0,"name":"time","kind":"Time"},{"id":1,"name":"v","kind":{"Field":"Double"}}]},"next_column":2,"files":[],"settled":{"rows":0,"cells":0,"hash":0},"dropped":{"rows":0,"cells":0,"hash":0}}
