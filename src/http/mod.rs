@@ -25,6 +25,7 @@ mod influx;
 mod names;
 mod observe;
 mod parameters;
+mod patience;
 mod ping;
 mod redact;
 mod respond;
