@@ -29,6 +29,7 @@ mod patience;
 mod ping;
 mod redact;
 mod respond;
+mod rows;
 mod scrape;
 mod serve;
 mod session;
