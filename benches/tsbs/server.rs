@@ -21,7 +21,7 @@ pub const ALL_TAIL: &[&str] = &[
     "--maintenance=false",
     "--live-segments=100000000",
     "--live-segment-bytes=1TiB",
-    "--tail-cache-bytes=16GiB",
+    "--tail-cache-bytes=8GiB",
     "--query-time=10m",
 ];
 

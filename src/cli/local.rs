@@ -54,9 +54,9 @@ impl Local {
         let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(Failure::from)?;
         match answer.into_rows(format).map_err(Failure::from)? {
             None => Ok(()),
-            Some((schema, batches)) => {
-                let encoder = format.encoder(schema).map_err(Failure::from)?;
-                print_rows(encoder, batches, out).await
+            Some(rows) => {
+                let encoder = format.encoder(rows.schema).map_err(Failure::from)?;
+                print_rows(encoder, rows.batches, out).await
             }
         }
     }

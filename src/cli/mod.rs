@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{self, Resolved, SETTINGS, Scope, Settings};
+use crate::config::{self, Machine, Resolved, SETTINGS, Scope, Settings};
 use crate::engine::Engine;
 use crate::format::Format;
 use crate::model::clock::SystemClock;
@@ -133,7 +133,8 @@ fn settings(matches: &ArgMatches) -> Result<Resolved> {
         }
         None => None,
     };
-    config::resolve(|setting| flag(setting.flag), variable, file.as_deref().zip(text.as_deref()))
+    let file = file.as_deref().zip(text.as_deref());
+    config::resolve(|setting| flag(setting.flag), variable, file, &Machine::look())
 }
 
 /// Formats that can be printed, by the names they have on the command line.

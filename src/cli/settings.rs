@@ -58,12 +58,13 @@ pub(super) fn table() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::resolve;
+    use crate::config::{Machine, resolve};
 
     #[test]
     fn settings_are_shown_with_their_source_and_without_their_secrets() {
         let variable = |name: &str| (name == "SILTDB_ROOT_PASSWORD").then(|| "hunter2".to_owned());
-        let resolved = resolve(|_| None, variable, Some(("silt.toml", "grace = \"2h\""))).unwrap();
+        let resolved =
+            resolve(|_| None, variable, Some(("silt.toml", "grace = \"2h\"")), &Machine::function(1 << 30)).unwrap();
         let shown = render(&resolved, Format::Csv).unwrap();
         assert!(shown.contains("\ngrace,2h,\"file silt.toml, line 1\"\n"), "{shown}");
         assert!(shown.contains("\nroot_password,(set),environment variable SILTDB_ROOT_PASSWORD\n"), "{shown}");

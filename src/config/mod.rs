@@ -5,6 +5,8 @@
 //! A flag wins over the environment, the environment over the file, the file over the default; an
 //! empty variable counts as none. Never: a decision that depends on more than the settings themselves.
 
+mod machine;
+mod parts;
 mod resolve;
 mod size;
 mod table;
@@ -17,6 +19,7 @@ use crate::engine::{EngineOptions, FlushTriggers};
 use crate::http::HttpOptions;
 use crate::model::limits::Limits;
 
+pub use machine::{Machine, Origin};
 pub use resolve::{Resolved, Source, resolve};
 pub use table::{SETTINGS, Scope, Setting};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{SETTINGS, Scope, Setting, Settings};
+use super::{Machine, SETTINGS, Scope, Setting, Settings, parts};
 use crate::model::{Code, Error, Result};
 
 fn unusable(message: String) -> Error {
@@ -25,6 +25,8 @@ pub enum Source {
     },
     /// A file that holds this setting and nothing else.
     Whole(String),
+    /// What it follows from, where nobody said it.
+    Derived(String),
     Default,
 }
 
@@ -35,8 +37,16 @@ impl fmt::Display for Source {
             Source::Variable(name) => write!(formatter, "environment variable {name}"),
             Source::File { name, line } => write!(formatter, "file {name}, line {line}"),
             Source::Whole(name) => write!(formatter, "file {name}"),
+            Source::Derived(origin) => formatter.write_str(origin),
             Source::Default => formatter.write_str("default"),
         }
+    }
+}
+
+impl Source {
+    /// Whether somebody said it.
+    pub fn is_said(&self) -> bool {
+        !matches!(self, Source::Default | Source::Derived(_))
     }
 }
 
@@ -56,21 +66,23 @@ impl Resolved {
 
     /// Whether somebody said what the setting of this flag is to be.
     pub fn is_said(&self, flag: &str) -> bool {
-        self.sources().any(|(setting, source)| setting.flag == flag && *source != Source::Default)
+        self.sources().any(|(setting, source)| setting.flag == flag && source.is_said())
     }
 }
 
 /// Puts the settings together.
 ///
 /// `flag` and `variable` look up what was said under a flag's and a variable's name; `file` is the
-/// name and the text of the settings file.
+/// name and the text of the settings file; `machine` is the memory that there is.
 ///
 /// # Errors
-/// Names the flag, variable, or line of the file that does not make sense.
+/// Names the flag, variable, or line of the file that does not make sense, or the sizes that do not fit
+/// together.
 pub fn resolve(
     flag: impl Fn(&Setting) -> Option<String>,
     variable: impl Fn(&str) -> Option<String>,
     file: Option<(&str, &str)>,
+    machine: &Machine,
 ) -> Result<Resolved> {
     let from_file = match file {
         Some((name, text)) => read_file(name, text)?,
@@ -99,6 +111,7 @@ pub fn resolve(
         setting.set(&mut resolved.settings, &text).map_err(|why| mistake(setting, &source, &text, &why))?;
         resolved.sources.push(source);
     }
+    parts::apportion(&mut resolved.settings, &mut resolved.sources, machine)?;
     Ok(resolved)
 }
 
@@ -134,7 +147,7 @@ fn mistake(setting: &Setting, source: &Source, text: &str, why: &str) -> Error {
         Source::Flag(name) => format!("--{name}"),
         Source::Variable(name) => name.clone(),
         Source::File { name, line } => format!("{name}, line {line}: {}", setting.key()),
-        Source::Whole(_) | Source::Default => setting.key(),
+        Source::Whole(_) | Source::Derived(_) | Source::Default => setting.key(),
     };
     // A secret is not repeated.
     let shown = if setting.scope == Scope::Secret { String::new() } else { format!(" '{text}'") };
@@ -198,6 +211,7 @@ mod tests {
             |setting| find(flags, setting.flag),
             |name| find(variables, name),
             file.map(|text| ("siltdb.toml", text)),
+            &Machine::function(1 << 30),
         )
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::parts::{self, Portion};
 use super::{LogFormat, Settings, size};
 use crate::model::Mode;
 
@@ -38,8 +39,25 @@ enum Field {
     Count(Access<usize>),
     Size(Access<usize>),
     LargeSize(Access<u64>),
+    /// The memory of the process.
+    Total(Access<usize>),
+    /// A part of that, and what it is if nobody says.
+    Part(Access<usize>, Portion),
+    LargePart(Access<u64>, Portion),
     Time(Access<Duration>),
 }
+
+/// A part of the memory that is held beside the others.
+const fn beside(per_mille: u64, most: u64) -> Portion {
+    Portion { per_mille, most, is_beside: true }
+}
+
+/// A bound within another part.
+const fn within(per_mille: u64, most: u64) -> Portion {
+    Portion { per_mille, most, is_beside: false }
+}
+
+const MIB: u64 = 1 << 20;
 
 const fn everywhere(flag: &'static str, field: Field, help: &'static str) -> Setting {
     Setting { flag, scope: Scope::Everywhere, field, help }
@@ -53,7 +71,7 @@ const fn secret(flag: &'static str, field: Field, help: &'static str) -> Setting
     Setting { flag, scope: Scope::Secret, field, help }
 }
 
-use Field::{Count, LargeSize, Size, Switch, Text, Time};
+use Field::{Count, LargePart, LargeSize, Part, Size, Switch, Text, Time};
 
 /// All settings, in the order in which they are shown.
 #[rustfmt::skip]
@@ -69,12 +87,13 @@ pub const SETTINGS: &[Setting] = &[
     everywhere("log-format", Field::LogFormat(|s| &mut s.log_format), "Log lines as text or json"),
     server("maintenance", Switch(|s| &mut s.maintenance), "Flush, merge, retain and collect in the background"),
     server("stop-time", Time(|s| &mut s.stop_time), "Time that requests under way have when the server stops"),
+    everywhere("memory-bytes", Field::Total(|s| &mut s.limits.memory_bytes), "Memory of the process, of which the others are parts"),
     server("write-body-bytes", Size(|s| &mut s.limits.write_body_bytes), "Body of a write as sent"),
     server("sql-body-bytes", Size(|s| &mut s.limits.sql_body_bytes), "Body of a SQL request as sent"),
-    server("decoded-body-bytes", Size(|s| &mut s.limits.decoded_body_bytes), "Any body when decoded"),
-    server("body-memory-bytes", Size(|s| &mut s.http.body_memory_bytes), "All request bodies held at the same time"),
+    server("decoded-body-bytes", Part(|s| &mut s.limits.decoded_body_bytes, within(125, 128 * MIB)), "Any body when decoded"),
+    server("body-memory-bytes", Part(|s| &mut s.http.body_memory_bytes, beside(200, 1024 * MIB)), "All request bodies held at the same time"),
     server("body-idle-time", Time(|s| &mut s.http.body_idle), "Longest pause of a client that sends a body"),
-    server("result-buffer-bytes", Size(|s| &mut s.http.result_buffer_bytes), "Part of a result that is gathered before its status is sent"),
+    server("result-buffer-bytes", Part(|s| &mut s.http.result_buffer_bytes, within(30, 32 * MIB)), "Part of a result that is gathered before its status is sent"),
     server("result-idle-time", Time(|s| &mut s.http.result_idle), "Longest pause of a client that takes a result"),
     server("line-bytes", Size(|s| &mut s.limits.line_bytes), "One line of line protocol"),
     server("tags-per-line", Count(|s| &mut s.limits.tags_per_line), "Tags of a line"),
@@ -83,7 +102,7 @@ pub const SETTINGS: &[Setting] = &[
     server("tables-per-database", Count(|s| &mut s.limits.tables_per_database), "Tables of a database"),
     server("concurrent-writes", Count(|s| &mut s.limits.concurrent_writes), "Writes at the same time"),
     server("concurrent-queries", Count(|s| &mut s.limits.concurrent_queries), "Queries at the same time"),
-    server("query-memory-bytes", Size(|s| &mut s.limits.query_memory_bytes), "Memory of all queries together"),
+    everywhere("query-memory-bytes", Part(|s| &mut s.limits.query_memory_bytes, beside(450, u64::MAX)), "Memory of all queries together"),
     server("query-spill-bytes", LargeSize(|s| &mut s.limits.query_spill_bytes), "Temporary files of a query; 0 for none"),
     server("query-spill-folder", Text(|s| &mut s.limits.query_spill_folder), "Folder for them; empty for the system's temporary files"),
     server("query-time", Time(|s| &mut s.limits.query_time), "Time of a query"),
@@ -94,8 +113,8 @@ pub const SETTINGS: &[Setting] = &[
     server("flush-bytes", LargeSize(|s| &mut s.flush.bytes), "The same in bytes"),
     server("flush-age", Time(|s| &mut s.flush.age), "The same by the age of the oldest segment"),
     everywhere("grace", Time(|s| &mut s.grace), "How long replaced objects are kept for readers that still use them"),
-    everywhere("footer-cache-bytes", LargeSize(|s| &mut s.footer_cache_bytes), "Cache of the footers of data files"),
-    everywhere("tail-cache-bytes", LargeSize(|s| &mut s.tail_cache_bytes), "Cache of segments that are not settled"),
+    everywhere("footer-cache-bytes", LargePart(|s| &mut s.footer_cache_bytes, beside(50, 1024 * MIB)), "Cache of the footers of data files"),
+    everywhere("tail-cache-bytes", LargePart(|s| &mut s.tail_cache_bytes, beside(125, 1024 * MIB)), "Cache of segments that are not settled"),
 ];
 
 impl Setting {
@@ -118,13 +137,54 @@ impl Setting {
             Field::Mode(_) => "MODE",
             Field::Count(_) => "NUMBER",
             Field::Size(_) | Field::LargeSize(_) => "SIZE",
+            Field::Total(_) | Field::Part(..) | Field::LargePart(..) => "SIZE",
             Field::Time(_) => "TIME",
         }
     }
 
     /// The default as one would write it; empty for none.
     pub fn default_text(&self) -> String {
-        if self.scope == Scope::Secret { String::new() } else { self.text(&Settings::default()) }
+        match self.field {
+            Field::Secret(_) => String::new(),
+            Field::Total(_) => parts::text_of_total(),
+            Field::Part(_, portion) | Field::LargePart(_, portion) => portion.text(),
+            _ => self.text(&Settings::default()),
+        }
+    }
+
+    /// Whether it is the memory of the process.
+    pub(super) fn is_total(&self) -> bool {
+        matches!(self.field, Field::Total(_))
+    }
+
+    /// Which part of the memory it is.
+    pub(super) fn portion(&self) -> Option<Portion> {
+        match self.field {
+            Field::Part(_, portion) | Field::LargePart(_, portion) => Some(portion),
+            _ => None,
+        }
+    }
+
+    /// The value of one that is a size; 0 of others.
+    pub(super) fn bytes(&self, settings: &Settings) -> u64 {
+        // The table keeps one way to reach a field, and it is for writing.
+        let settings = &mut settings.clone();
+        match self.field {
+            Field::Size(access) | Field::Total(access) | Field::Part(access, _) => *access(settings) as u64,
+            Field::LargeSize(access) | Field::LargePart(access, _) => *access(settings),
+            _ => 0,
+        }
+    }
+
+    /// Sets the value of one that is a size.
+    pub(super) fn set_bytes(&self, settings: &mut Settings, bytes: u64) {
+        match self.field {
+            Field::Size(access) | Field::Total(access) | Field::Part(access, _) => {
+                *access(settings) = usize::try_from(bytes).unwrap_or(usize::MAX);
+            }
+            Field::LargeSize(access) | Field::LargePart(access, _) => *access(settings) = bytes,
+            _ => {}
+        }
     }
 
     /// The value as one would write it; of a secret only whether it is there.
@@ -144,8 +204,9 @@ impl Setting {
             },
             Field::Mode(access) => access(settings).name().to_owned(),
             Field::Count(access) => access(settings).to_string(),
-            Field::Size(access) => size::render(*access(settings) as u64),
-            Field::LargeSize(access) => size::render(*access(settings)),
+            Field::Size(_) | Field::LargeSize(_) | Field::Total(_) | Field::Part(..) | Field::LargePart(..) => {
+                size::render(self.bytes(settings))
+            }
             Field::Time(access) => humantime::format_duration(*access(settings)).to_string(),
         }
     }
@@ -178,10 +239,9 @@ impl Setting {
                 let count = text.parse().ok().filter(|count| *count > 0);
                 *access(settings) = count.ok_or("it must be a number from 1 on")?;
             }
-            Field::Size(access) => {
-                *access(settings) = usize::try_from(size::parse(text)?).map_err(|error| error.to_string())?;
+            Field::Size(_) | Field::LargeSize(_) | Field::Total(_) | Field::Part(..) | Field::LargePart(..) => {
+                self.set_bytes(settings, size::parse(text)?);
             }
-            Field::LargeSize(access) => *access(settings) = size::parse(text)?,
             Field::Time(access) => {
                 *access(settings) = humantime::parse_duration(text)
                     .map_err(|error| format!("it must be a time such as 30s or 5m: {error}"))?;
@@ -198,6 +258,11 @@ mod tests {
     #[test]
     fn every_default_can_be_written_as_shown() {
         for setting in SETTINGS.iter().filter(|setting| setting.scope != Scope::Secret) {
+            if setting.is_total() || setting.portion().is_some() {
+                // What follows from the machine's memory is shown as a share of it.
+                assert!(setting.default_text().contains('%'));
+                continue;
+            }
             let shown = setting.default_text();
             setting.set(&mut Settings::default(), &shown).unwrap();
             assert!(setting.variable().starts_with("SILTDB_"));

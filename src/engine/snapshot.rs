@@ -86,6 +86,11 @@ impl Snapshot {
         &self.manifest.state.options
     }
 
+    /// Bytes in memory of the segments that are not settled.
+    pub fn tail_bytes(&self) -> usize {
+        self.segments.iter().map(|(_, segment)| segment.memory_size()).sum()
+    }
+
     /// Sorted.
     pub fn table_names(&self) -> Vec<String> {
         self.manifest.state.tables.keys().cloned().collect()

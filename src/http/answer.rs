@@ -2,8 +2,10 @@
 //!
 //! Invariants: one answer is one document of its format in one stream of its coding; an error
 //! before the first byte has its status, one after it breaks the connection off, so that no client
-//! takes a part for the whole; nothing is computed for a client that has left.
+//! takes a part for the whole; nothing is computed for a client that has left; what of an answer is in
+//! memory is reserved, and holds its query's permit, until its client has taken it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +13,27 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::Response;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::encoding::{self, Coding};
+use super::encoding::Coding;
 use super::respond::{COST, cost_header};
-use crate::format::{self, Format};
+use super::rows::Rows;
+use crate::format::Format;
 use crate::model::{Code, Error, Result};
+use crate::query::Share;
 use crate::store::Meter;
 
 /// The query room ends a query in time by itself; this much later it is given up here.
 const GRACE: Duration = Duration::from_secs(5);
+/// A result is gathered up to here even where queries hold much memory.
+const GATHERED_ANYHOW: usize = 1 << 20;
+/// A piece of more bytes goes out in copies of [`COPY_BYTES`], so that what the connection keeps of it is little.
+const LARGE_BYTES: usize = 4 << 20;
+const COPY_BYTES: usize = 64 << 10;
 
 /// A result, and how its client wants it.
 pub struct Answer {
@@ -49,31 +57,41 @@ pub struct Limits {
 }
 
 impl Answer {
-    /// Makes the response. `permit` is held until the last byte is taken.
+    /// Makes the response. `permit` and the memory are held until the last byte is taken; `share` is where
+    /// it is reserved.
     ///
     /// # Errors
     /// Whatever ends the query before the answer has begun.
-    pub async fn respond(self, limits: Limits, meter: &Arc<Meter>, permit: OwnedSemaphorePermit) -> Result<Response> {
+    pub async fn respond(
+        self,
+        limits: Limits,
+        meter: &Arc<Meter>,
+        permit: OwnedSemaphorePermit,
+        share: Share,
+    ) -> Result<Response> {
         let deadline = Instant::now() + limits.time + GRACE;
-        let (format, coding, chunked) = (self.format, self.coding, self.chunked);
-        let mut rows = Rows::new(self, limits.buffer_bytes)?;
-        let mut out = Vec::new();
-        let enough = if chunked { 1 } else { limits.buffer_bytes };
-        while !rows.is_finished() && out.len() < enough {
-            timeout_at(deadline, rows.next(&mut out)).await.map_err(|_| timed_out(limits.time))??;
+        let (format, coding, enough) = (self.format, self.coding, if self.chunked { 1 } else { limits.buffer_bytes });
+        let mut rows = Rows::new(self, limits.buffer_bytes, share)?;
+        let mut ready = Ready { pieces: VecDeque::new(), bytes: 0, permit };
+        while !rows.is_finished() && ready.bytes < enough && !(ready.bytes > GATHERED_ANYHOW && rows.is_crowded()) {
+            timeout_at(deadline, rows.next()).await.map_err(|_| timed_out(limits.time))??;
+            ready.take(&mut rows, enough.min(COPY_BYTES));
         }
         let (finished, encoded) = (rows.is_finished(), rows.written > 0);
-        let body = match finished {
+        let length = ready.bytes;
+        let mut response = Response::new(match finished {
             // Nothing stays nothing: no lines are no bytes, encoded or not.
             true if !encoded => Body::empty(),
-            true => Body::from(out),
-            false => stream_rest(rows, out, limits, permit),
-        };
-        let mut response = Response::new(body);
+            true if ready.pieces.len() == 1 && length <= LARGE_BYTES => ready.into_body(),
+            _ => send_rest(rows, ready, limits),
+        });
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         if coding != Coding::Identity && (encoded || !finished) {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        }
+        if finished && encoded {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         headers.insert(COST, cost_header(meter.snapshot()));
         Ok(response)
@@ -85,27 +103,68 @@ fn timed_out(time: Duration) -> Error {
     Error::new(Code::QueryTimeout, message)
 }
 
-/// Sends `begun` and then the rest, from a task that ends when the client leaves or stops reading.
-fn stream_rest(mut rows: Rows, begun: Vec<u8>, limits: Limits, permit: OwnedSemaphorePermit) -> Body {
+/// Bytes that wait for their client.
+struct Ready {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Some bytes of an answer, with what they hold until they are dropped, wherever that is.
+struct Piece {
+    bytes: Vec<u8>,
+    _share: Share,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Ready {
+    /// Takes what has been made, if it is the end or at least `least` bytes.
+    fn take(&mut self, rows: &mut Rows, least: usize) {
+        if rows.made() == 0 || (rows.made() < least && !rows.is_finished()) {
+            return;
+        }
+        let (bytes, share) = rows.take();
+        self.bytes += bytes.len();
+        self.pieces.push_back(Piece { bytes, _share: share, _permit: None });
+    }
+
+    /// The one piece that there is.
+    fn into_body(mut self) -> Body {
+        let Some(piece) = self.pieces.pop_front() else { return Body::empty() };
+        Body::from(Bytes::from_owner(Piece { _permit: Some(self.permit), ..piece }))
+    }
+}
+
+/// Sends what is ready and then the rest, from a task that ends when the client leaves or stops reading, or
+/// when the query is told to end.
+fn send_rest(mut rows: Rows, mut ready: Ready, limits: Limits) -> Body {
     let (sender, receiver) = mpsc::channel::<Result<Bytes>>(1);
     tokio::spawn(async move {
-        let _permit = permit;
-        let mut chunk = Ok(Bytes::from(begun));
+        let out = Out { sender, idle: limits.idle, share: rows.share() };
         loop {
-            let failed = chunk.is_err();
-            match timeout(limits.idle, sender.send(chunk)).await {
-                Ok(Ok(())) if !failed && !rows.is_finished() => {}
-                Ok(_) => return,
-                Err(_) => return tracing::info!(idle = ?limits.idle, "a client stopped reading its result"),
+            while let Some(piece) = ready.pieces.pop_front() {
+                if !out.piece(piece).await {
+                    return;
+                }
             }
-            chunk = tokio::select! {
+            if rows.is_finished() {
+                return out.finish().await;
+            }
+            let next = tokio::select! {
                 biased;
-                () = sender.closed() => return,
-                next = rows.next_chunk(limits.time + GRACE) => next,
+                () = out.sender.closed() => return,
+                next = timeout(limits.time + GRACE, rows.next()) => next,
             };
-            if let Err(error) = &chunk {
-                tracing::warn!(%error, code = error.code.number(), "a result broke off");
+            if let Err(error) = next.unwrap_or_else(|_| Err(timed_out(limits.time))) {
+                return out.break_off(error).await;
             }
+            ready.take(&mut rows, 1);
         }
     });
     Body::from_stream(stream::unfold(receiver, |mut receiver| async {
@@ -113,73 +172,53 @@ fn stream_rest(mut rows: Rows, begun: Vec<u8>, limits: Limits, permit: OwnedSema
     }))
 }
 
-/// Batches becoming bytes.
-struct Rows {
-    batches: BoxStream<'static, Result<RecordBatch>>,
-    writer: Box<dyn format::Encoder + Send>,
-    /// Gone once the stream has ended.
-    coder: Option<encoding::Encoder>,
-    text: Vec<u8>,
-    flush: bool,
-    /// Most bytes that the format may hold back.
-    most_held: usize,
-    /// Bytes before the coding.
-    written: usize,
+/// The way to the client.
+struct Out {
+    sender: mpsc::Sender<Result<Bytes>>,
+    idle: Duration,
+    /// Of nothing; knows whether the query has been told to end.
+    share: Share,
 }
 
-impl Rows {
-    fn new(answer: Answer, most_held: usize) -> Result<Rows> {
-        Ok(Rows {
-            writer: answer.format.encoder(answer.schema)?,
-            coder: Some(encoding::Encoder::new(answer.coding).map_err(unencodable)?),
-            batches: answer.batches,
-            text: Vec::new(),
-            flush: answer.chunked,
-            most_held,
-            written: 0,
-        })
+impl Out {
+    /// Sends a piece; `false` when that was the last.
+    async fn piece(&self, piece: Piece) -> bool {
+        if piece.bytes.len() <= LARGE_BYTES {
+            return self.bytes(Bytes::from_owner(piece)).await;
+        }
+        for part in piece.bytes.chunks(COPY_BYTES) {
+            if !self.bytes(Bytes::copy_from_slice(part)).await {
+                return false;
+            }
+        }
+        true
     }
 
-    fn is_finished(&self) -> bool {
-        self.coder.is_none()
+    async fn bytes(&self, bytes: Bytes) -> bool {
+        let sent = tokio::select! {
+            biased;
+            error = self.share.ended() => {
+                self.break_off(error).await;
+                return false;
+            }
+            sent = timeout(self.idle, self.sender.send(Ok(bytes))) => sent,
+        };
+        if sent.is_err() {
+            tracing::info!(idle = ?self.idle, "a client stopped reading its result");
+        }
+        matches!(sent, Ok(Ok(())))
     }
 
-    /// Appends the next batch, or the end, to `out`. Dropping it in between loses nothing that
-    /// matters: the stream is then given up.
-    async fn next(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        let batch = self.batches.next().await.transpose()?;
-        let Some(coder) = &mut self.coder else { return Ok(()) };
-        self.text.clear();
-        match &batch {
-            Some(batch) => self.writer.encode(batch, &mut self.text)?,
-            None => self.writer.finish(&mut self.text)?,
-        }
-        if self.writer.held() > self.most_held {
-            let most = self.most_held;
-            let message = format!(
-                "Fetch result: the result has more than the {most} bytes that can be held for this format; ask for csv or json"
-            );
-            return Err(Error::new(Code::FetchResult, message));
-        }
-        self.written += self.text.len();
-        coder.write(&self.text, out).map_err(unencodable)?;
-        match batch {
-            Some(_) if self.flush && !self.text.is_empty() => coder.flush(out).map_err(unencodable),
-            Some(_) => Ok(()),
-            None => self.coder.take().map_or(Ok(()), |coder| coder.finish(out)).map_err(unencodable),
-        }
+    /// Waits until the last piece has been taken.
+    async fn finish(&self) {
+        // Whether it was, or the client is gone or slow: there is nothing more to do.
+        let _ = timeout(self.idle, self.sender.reserve()).await;
     }
 
-    /// The next bytes; empty only at the end.
-    async fn next_chunk(&mut self, time: Duration) -> Result<Bytes> {
-        let mut out = Vec::new();
-        while out.is_empty() && !self.is_finished() {
-            timeout(time, self.next(&mut out)).await.map_err(|_| timed_out(time))??;
-        }
-        Ok(Bytes::from(out))
+    async fn break_off(&self, error: Error) {
+        let message = error.message.as_str();
+        tracing::warn!(error = message, code = error.code.number(), "a result broke off");
+        // Of a client that is gone nobody has to be told.
+        let _ = timeout(self.idle, self.sender.send(Err(error))).await;
     }
-}
-
-fn unencodable(error: std::io::Error) -> Error {
-    Error::internal(format!("the result could not be encoded: {error}"))
 }

@@ -7,12 +7,41 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
 use super::App;
-use crate::metrics::{self, Kind, Reading};
+use crate::metrics::{self, Kind, ProcessMemory, Reading, Resident};
 
 /// The page that Prometheus reads.
 pub async fn scrape(State(app): State<App>) -> impl IntoResponse {
     let page = app.inner.metrics.render(&readings(&app));
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page)
+}
+
+/// What the process has in memory, and what was done about it.
+fn memory(app: &App, family: &mut impl FnMut(&'static str, &'static str, Kind, &[(&[Label], u64)])) {
+    let resident = ProcessMemory::open().and_then(|memory| memory.read());
+    if let Some(Resident { all, own }) = resident {
+        let samples: [(&[Label], u64); 2] = [(&[("of", "all")], all), (&[("of", "own")], own)];
+        family(
+            "siltdb_memory_resident_bytes",
+            "Memory of the process: all, and its own without files",
+            Kind::Gauge,
+            &samples,
+        );
+    }
+    let limits = app.engine().limits();
+    if limits.memory_bytes != usize::MAX {
+        let most = limits.memory_bytes as u64;
+        family("siltdb_memory_limit_bytes", "Memory that the process may have", Kind::Gauge, &[(&[], most)]);
+    }
+    let queries = &app.inner.queries;
+    let reserved = queries.reserved_bytes() as u64;
+    family("siltdb_query_memory_bytes", "Bytes that queries have reserved", Kind::Gauge, &[(&[], reserved)]);
+    let shortages = queries.shortages();
+    let samples: [(&[Label], u64); 2] = [
+        (&[("outcome", "refused")], shortages.refused.load(Ordering::Relaxed)),
+        (&[("outcome", "ended")], shortages.ended.load(Ordering::Relaxed)),
+    ];
+    let help = "Queries that were refused or ended because the process was short of memory";
+    family("siltdb_queries_short_of_memory_total", help, Kind::Counter, &samples);
 }
 
 type Label = (&'static str, &'static str);
@@ -62,6 +91,7 @@ fn readings(app: &App) -> Vec<Reading> {
     }
     let takes_writes = u64::from(engine.store().refusal().is_none());
     family("siltdb_store_takes_writes", "Whether the last write was not refused", Kind::Gauge, &[(&[], takes_writes)]);
+    memory(app, &mut family);
     let limits = engine.limits();
     let queries = limits.concurrent_queries.saturating_sub(app.inner.running_queries.available_permits());
     let writes = limits.concurrent_writes.saturating_sub(app.inner.writes.available_permits());

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::patience::Patient;
 use super::respond::Failure;
 use super::{App, router};
 use crate::model::{Code, Error};
@@ -36,6 +37,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
     let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
     let (stopping, stopped) = watch::channel(false);
     let service = router(app.clone());
+    let window = app.inner.options.result_idle;
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -45,7 +47,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
         };
         match (accepted, places.clone().try_acquire_owned()) {
             (Ok((stream, _)), Ok(place)) => {
-                tokio::spawn(converse(stream, service.clone(), stopped.clone(), place));
+                tokio::spawn(converse(stream, window, service.clone(), stopped.clone(), place));
             }
             (Ok((stream, _)), Err(_)) => {
                 tokio::spawn(turn_away(stream));
@@ -73,6 +75,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// One connection, from its first request to its last.
 async fn converse(
     stream: TcpStream,
+    window: Duration,
     service: Router,
     mut stopped: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
@@ -86,7 +89,10 @@ async fn converse(
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_COUNT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, window, stopped.clone())),
+            TowerToHyperService::new(service),
+        );
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

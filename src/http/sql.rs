@@ -16,7 +16,7 @@ use super::respond::{COST, Failure, cost_header};
 use super::{App, body, encoding, redact, session};
 use crate::format;
 use crate::model::{Error, Result};
-use crate::query::{Output, Session};
+use crate::query::{Output, Rows, Session};
 use crate::store::Meter;
 
 /// A statement in the log is cut after this many characters.
@@ -59,14 +59,15 @@ pub async fn sql(
             let headers = [(CONTENT_TYPE.as_str(), format.content_type())];
             Ok((headers, [(COST, cost_header(meter.snapshot()))], Body::empty()).into_response())
         }
-        Some((schema, batches)) => {
+        Some(Rows { schema, batches, share }) => {
             let limits = answer::Limits {
                 buffer_bytes: app.inner.options.result_buffer_bytes,
                 idle: app.inner.options.result_idle,
                 time: app.engine().limits().query_time,
             };
+            let share = share.unwrap_or_else(|| app.inner.queries.share());
             let answer = Answer { schema, batches, format, coding, chunked: parameters.chunked };
-            Ok(answer.respond(limits, &meter, permit).await?)
+            Ok(answer.respond(limits, &meter, permit, share).await?)
         }
     }
 }

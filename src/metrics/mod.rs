@@ -8,6 +8,7 @@
 
 mod exposition;
 mod family;
+mod process;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use exposition::{CONTENT_TYPE, Exposition, Kind};
 pub use family::MAXIMUM_SETS;
 use family::{Counters, Histograms};
+pub use process::{ProcessMemory, Resident};
 
 /// Who asked for what: the labels of the families about requests.
 #[derive(Debug, Clone, Copy)]

@@ -21,6 +21,8 @@ pub struct Limits {
     pub concurrent_writes: usize,
     /// Queries in flight at once.
     pub concurrent_queries: usize,
+    /// Memory of the whole process, bytes; `usize::MAX` for what there is.
+    pub memory_bytes: usize,
     /// Memory all queries together may hold, bytes.
     pub query_memory_bytes: usize,
     /// Bytes of temporary files a query may spill; 0 forbids spilling.
@@ -49,6 +51,7 @@ impl Default for Limits {
             tables_per_database: 10_000,
             concurrent_writes: 256,
             concurrent_queries: 32,
+            memory_bytes: usize::MAX,
             query_memory_bytes: 512 << 20,
             query_spill_bytes: 4 << 30,
             query_spill_folder: String::new(),

@@ -8,9 +8,9 @@ use datafusion::{
     arrow::temporal_conversions::timestamp_ns_to_datetime,
     catalog::CatalogProviderList,
     execution::{
-        SessionState, SessionStateBuilder, SessionStateDefaults,
-        memory_pool::{FairSpillPool, TrackConsumersPool},
-        runtime_env::RuntimeEnvBuilder,
+        SessionState, SessionStateBuilder, SessionStateDefaults, TaskContext,
+        memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     optimizer::Analyzer,
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
@@ -31,6 +31,7 @@ use super::{
     guard::GuardExpressions,
     options,
     sandbox::ClosedRegistry,
+    shares::Part,
     spill::{self, SpillFolder},
     subqueries::SubqueriesWithNulls,
     time,
@@ -105,6 +106,17 @@ impl Context {
         let started = timestamp_ns_to_datetime(now).map(|time| time.and_utc());
         state.execution_props_mut().query_execution_start_time = started;
         state
+    }
+
+    /// The pool of all queries.
+    pub fn pool(&self) -> &Arc<dyn MemoryPool> {
+        &self.prepared.runtime_env().memory_pool
+    }
+
+    /// What the plan of a session runs in: as all, but what it reserves is its query's.
+    pub fn task(&self, state: &SessionState, part: &Arc<Part>) -> Arc<TaskContext> {
+        let all = self.prepared.runtime_env().as_ref().clone();
+        Arc::new(TaskContext::from(state).with_runtime(Arc::new(RuntimeEnv { memory_pool: part.clone(), ..all })))
     }
 
     /// Names of the functions that may stand in `FROM`.

@@ -33,12 +33,14 @@ mod one_zero;
 mod opaque;
 mod options;
 mod parquet;
+mod pieces;
 mod provider;
 mod prune;
 mod run;
 mod sandbox;
 mod scan;
 mod series;
+mod shares;
 mod show;
 mod spill;
 mod star;
@@ -51,6 +53,7 @@ mod tests;
 mod threads;
 mod time;
 mod understood;
+mod watch;
 mod yield_exec;
 mod zero;
 
@@ -60,6 +63,9 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::stream::{self, BoxStream};
 use tokio::{sync::Semaphore, time::Instant};
 
+pub use shares::Share;
+pub use watch::Counts;
+
 use crate::{
     engine::{Database, Engine, User},
     format::Format,
@@ -68,8 +74,10 @@ use crate::{
 };
 
 use context::Context;
+use shares::{Part, Parts};
 use statement::{Statement, TableName};
 use threads::Threads;
+use watch::Watch;
 
 /// Who asks, and where.
 #[derive(Debug, Clone)]
@@ -91,11 +99,21 @@ pub enum Output {
     /// What `SHOW` and `DESCRIBE` tell, and how many rows an `INSERT` wrote.
     Description(RecordBatch),
     /// Rows. Dropping the stream cancels the query.
-    Rows { schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch>> },
+    Rows {
+        schema: SchemaRef,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        /// Where their reader reserves what it holds of them.
+        share: Share,
+    },
 }
 
 /// The shape of rows, and the rows.
-pub type Rows = (SchemaRef, BoxStream<'static, Result<RecordBatch>>);
+pub struct Rows {
+    pub schema: SchemaRef,
+    pub batches: BoxStream<'static, Result<RecordBatch>>,
+    /// Of those of a query.
+    pub share: Option<Share>,
+}
 
 impl Output {
     /// The rows as they are to be shown in a format; `None` when there is nothing to show.
@@ -107,9 +125,10 @@ impl Output {
             Output::Nothing => Ok(None),
             Output::Description(batch) => {
                 let batch = format.description(batch)?;
-                Ok(Some((batch.schema(), Box::pin(stream::once(async { Ok(batch) })))))
+                let (schema, batches) = (batch.schema(), Box::pin(stream::once(async { Ok(batch) })));
+                Ok(Some(Rows { schema, batches, share: None }))
             }
-            Output::Rows { schema, batches } => Ok(Some((schema, batches))),
+            Output::Rows { schema, batches, share } => Ok(Some(Rows { schema, batches, share: Some(share) })),
         }
     }
 }
@@ -125,6 +144,8 @@ struct Inner {
     engine: Engine,
     context: Context,
     threads: Threads,
+    parts: Arc<Parts>,
+    watch: Watch,
     /// Planning cannot be interrupted: what is given up still holds its permit until it ends.
     planners: Arc<Semaphore>,
 }
@@ -135,6 +156,7 @@ struct Request {
     session: Session,
     meter: Arc<Meter>,
     deadline: Instant,
+    part: Arc<Part>,
 }
 
 impl Queries {
@@ -143,7 +165,9 @@ impl Queries {
         let context = Context::new(engine.limits())?;
         let threads = Threads::new()?;
         let planners = Arc::new(Semaphore::new(engine.limits().concurrent_queries.max(1)));
-        Ok(Queries { inner: Arc::new(Inner { engine, context, threads, planners }) })
+        let parts = Arc::new(Parts::default());
+        let watch = Watch::begin(engine.limits().memory_bytes, parts.clone())?;
+        Ok(Queries { inner: Arc::new(Inner { engine, context, threads, parts, watch, planners }) })
     }
 
     /// Runs the one statement of `sql`. A query's time counts from here to the end of its stream.
@@ -155,7 +179,14 @@ impl Queries {
         let deadline = Instant::now() + limits.query_time;
         let statement = statement::parse(sql, limits)?;
         check_mode(session.mode, &statement)?;
-        let request = Request { queries: self.inner.clone(), session, meter: meter.clone(), deadline };
+        match &statement {
+            Statement::Query(_) | Statement::Explain(_) => self.inner.watch.admit()?,
+            // Writes are not refused for what queries take.
+            Statement::Insert(_) => self.inner.watch.wake(),
+            _ => {}
+        }
+        let part = self.inner.parts.begin(self.inner.context.pool());
+        let request = Request { queries: self.inner.clone(), session, meter: meter.clone(), deadline, part };
         match statement {
             Statement::Nothing => Ok(Output::Nothing),
             Statement::CreateDatabase { name, options, if_not_exists } => {
@@ -174,6 +205,21 @@ impl Queries {
             Statement::Query(query) => run::query(&request, query).await,
             Statement::Explain(explain) => run::explain(&request, explain).await,
         }
+    }
+
+    /// How often the memory of the process was short.
+    pub fn shortages(&self) -> &Counts {
+        self.inner.watch.counts()
+    }
+
+    /// Bytes that all queries hold.
+    pub fn reserved_bytes(&self) -> usize {
+        self.inner.context.pool().reserved()
+    }
+
+    /// Where a reader reserves what it holds of rows that are no query's.
+    pub fn share(&self) -> Share {
+        Share::new(&self.inner.parts.begin(self.inner.context.pool()), "answer")
     }
 }
 

@@ -35,16 +35,18 @@ use crate::{
 };
 
 use super::{
-    Output, Request, casts,
-    errors::{from_datafusion, from_planning, is_of_row_filter},
+    Output, Request, Share, casts,
+    errors::{external, from_datafusion, from_planning, is_of_row_filter},
+    pieces,
     provider::SnapshotTable,
+    shares::Part,
     star,
     statement::Explain,
     timed_out, understood,
 };
 
-/// Batches that wait between a query and its reader.
-const BATCHES_IN_FLIGHT: usize = 2;
+/// Pieces of batches that wait between a query and its reader.
+const PIECES_IN_FLIGHT: usize = 2;
 
 /// Snapshots that are tried when files are gone before they are read.
 const ATTEMPTS: usize = 3;
@@ -68,11 +70,11 @@ pub(super) async fn explain(request: &Request, explain: Explain) -> Result<Outpu
     };
     let showing = Showing { analyze: explain.analyze, verbose: explain.verbose, format };
     match run(request, explain.query, Some(showing)).await? {
-        Output::Rows { schema, batches } if explain.analyze => {
+        Output::Rows { schema, batches, share } if explain.analyze => {
             let (meter, shape) = (request.meter.clone(), schema.clone());
             // Made only when the rows before it have been, which is when the query has run.
             let costs = stream::once(async move { costs(&meter, shape) });
-            Ok(Output::Rows { schema, batches: batches.chain(costs).boxed() })
+            Ok(Output::Rows { schema, batches: batches.chain(costs).boxed(), share })
         }
         output => Ok(output),
     }
@@ -92,7 +94,12 @@ async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>
     let mut attempt = 1;
     let mut filter_in_scans = true;
     loop {
-        match start(request, statement.clone(), showing.clone(), filter_in_scans).await {
+        let started = tokio::select! {
+            biased;
+            error = request.part.ended() => Err(error),
+            started = start(request, statement.clone(), showing.clone(), filter_in_scans) => started,
+        };
+        match started {
             // The snapshot was older than what the collector keeps. A new one names other files.
             Err(error) if table::is_missing(&error) && attempt < ATTEMPTS => attempt += 1,
             // Above the scans, where the tail is filtered: the same error, or none if another condition is first.
@@ -109,7 +116,7 @@ async fn start(
     showing: Option<Showing>,
     filter_in_scans: bool,
 ) -> Result<Output> {
-    let (catalogs, widest) = match timeout_at(request.deadline, snapshots(request, &statement)).await {
+    let (catalogs, widest, tails) = match timeout_at(request.deadline, snapshots(request, &statement)).await {
         Ok(found) => found?,
         Err(_) => return Err(request.timed_out()),
     };
@@ -118,9 +125,11 @@ async fn start(
     state.config_mut().options_mut().execution.parquet.pushdown_filters &= filter_in_scans;
     let (state, plan) = plan(request, state, statement, showing, widest >= star::WIDE).await?;
     let schema = plan.schema();
-    let mut batches = drive(request, plan, state.task_ctx());
+    let context = request.queries.context.task(&state, &request.part);
+    let mut batches = drive(request, plan, context, tails);
     let first = batches.try_next().await?;
-    Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed() })
+    let share = Share::new(&request.part, "answer");
+    Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed(), share })
 }
 
 /// Whether a statement is one SELECT from one table. Walks it, which takes a deep stack.
@@ -134,11 +143,11 @@ fn is_plain(statement: &DataFusionStatement) -> bool {
 }
 
 /// The tables that the statement names, each as it is in the one snapshot of its database, and the
-/// number of columns of the widest.
+/// number of columns of the widest. The share is of the tails that no cache has room for.
 async fn snapshots(
     request: &Request,
     statement: &DataFusionStatement,
-) -> Result<(Arc<dyn CatalogProviderList>, usize)> {
+) -> Result<(Arc<dyn CatalogProviderList>, usize, Share)> {
     let (references, _) = resolve_table_references(statement, true).map_err(|error| from_datafusion(&error))?;
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for reference in references {
@@ -151,11 +160,12 @@ async fn snapshots(
         wanted.entry(database).or_default().insert(reference.table().to_owned());
     }
     let catalog = MemoryCatalogProvider::new();
-    let mut widest = 0;
+    let (mut widest, mut tail_bytes) = (0, 0);
     for (name, tables) in wanted {
         let database = request.database(&name).await?;
         let tables: Vec<String> = tables.into_iter().collect();
         let snapshot = request.engine().snapshot(&database, &tables, &request.meter).await?;
+        tail_bytes += snapshot.tail_bytes();
         let schema = MemorySchemaProvider::new();
         for table in tables {
             let Some(found) = snapshot.table(&table) else {
@@ -169,7 +179,10 @@ async fn snapshots(
     }
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(request.session.tenant_name.clone(), Arc::new(catalog));
-    Ok((Arc::new(catalogs), widest))
+    let tails = Share::new(&request.part, "rows that are not settled");
+    let cached = usize::try_from(request.engine().options().tail_cache_bytes).unwrap_or(usize::MAX);
+    tails.resize(tail_bytes.saturating_sub(cached))?;
+    Ok((Arc::new(catalogs), widest, tails))
 }
 
 /// Plans on a thread of its own, which is given up at the deadline.
@@ -242,10 +255,22 @@ async fn physical(
 
 /// A running query: dropping it ends its task.
 struct Running {
-    batches: mpsc::Receiver<RecordBatch>,
+    pieces: mpsc::Receiver<Piece>,
     task: JoinSet<DataFusionResult<()>>,
     deadline: Instant,
     limit: Duration,
+    part: Arc<Part>,
+    _tails: Share,
+    /// What the reader works on stays reserved until it asks for more.
+    latest: Option<Arc<Share>>,
+}
+
+/// Some rows of a batch.
+struct Piece {
+    rows: RecordBatch,
+    bytes: usize,
+    /// Of the whole batch, which stays in memory as long as any of its rows do.
+    share: Arc<Share>,
 }
 
 /// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
@@ -254,12 +279,14 @@ fn drive(
     request: &Request,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    tails: Share,
 ) -> BoxStream<'static, Result<RecordBatch>> {
-    let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+    let (sender, pieces) = mpsc::channel(PIECES_IN_FLIGHT);
+    let share = Share::new(&request.part, "rows on their way to the client");
     let work = async move {
         let mut batches = execute_stream(plan, context)?;
         while let Some(batch) = batches.try_next().await? {
-            if sender.send(batch).await.is_err() {
+            if !hand_over(batch, &share, &sender).await? {
                 break;
             }
         }
@@ -267,7 +294,9 @@ fn drive(
     };
     let mut task = JoinSet::new();
     task.spawn_on(work, &request.queries.threads.handle());
-    let running = Running { batches, task, deadline: request.deadline, limit: request.engine().limits().query_time };
+    let limit = request.engine().limits().query_time;
+    let (deadline, part) = (request.deadline, request.part.clone());
+    let running = Running { pieces, task, deadline, limit, part, _tails: tails, latest: None };
     stream::unfold(Some(running), |running| async move {
         let mut running = running?;
         match running.next().await {
@@ -280,17 +309,41 @@ fn drive(
     .boxed()
 }
 
+/// Sends a batch in pieces; `false` when nobody wants it any more.
+async fn hand_over(batch: RecordBatch, shares: &Share, sender: &mpsc::Sender<Piece>) -> DataFusionResult<bool> {
+    let bytes = pieces::bytes_of(&batch);
+    let share = Arc::new(shares.split(0));
+    share.resize(bytes).map_err(external)?;
+    let rows = batch.num_rows().max(1);
+    for rows_of_piece in pieces::pieces(batch, bytes) {
+        let bytes = bytes / rows * rows_of_piece.num_rows();
+        let piece = Piece { rows: rows_of_piece, bytes, share: share.clone() };
+        if sender.send(piece).await.is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl Running {
     async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        match timeout_at(self.deadline, self.step()).await {
-            Err(_) => Some(Err(timed_out(self.limit))),
-            Ok(batch) => batch,
+        self.latest = None;
+        let part = self.part.clone();
+        tokio::select! {
+            biased;
+            error = part.ended() => Some(Err(error)),
+            step = timeout_at(self.deadline, self.step()) => match step {
+                Err(_) => Some(Err(timed_out(self.limit))),
+                Ok(batch) => batch,
+            },
         }
     }
 
     async fn step(&mut self) -> Option<Result<RecordBatch>> {
-        if let Some(batch) = self.batches.recv().await {
-            return Some(Ok(batch));
+        if let Some(piece) = self.pieces.recv().await {
+            self.part.give_out(piece.bytes);
+            self.latest = Some(piece.share);
+            return Some(Ok(piece.rows));
         }
         match self.task.join_next().await? {
             Ok(Ok(())) => None,

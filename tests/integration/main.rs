@@ -18,6 +18,7 @@
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
+//! | `unread` | results that nobody reads leave a server with the memory it may have, and come back |
 //! | `architecture` | rooms import only from lower floors |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
@@ -42,6 +43,7 @@ mod server;
 mod sql;
 mod stores;
 mod two_zeros;
+mod unread;
 mod upgrade;
 mod wire;
 

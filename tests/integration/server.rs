@@ -204,6 +204,29 @@ impl Server {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
+    /// The most bytes that the process ever had in memory.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM")
+    }
+
+    /// Bytes of the program itself, and of other files, in memory.
+    pub fn program_memory(&self) -> u64 {
+        self.memory("RssFile")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a line");
+        line.trim().trim_end_matches("kB").trim_end().parse::<u64>().expect("a number") << 10
+    }
+
+    /// A number of `/metrics` without labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = self.send(&Request::new("GET", "/metrics", "")).await.expect("a page").text();
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{page}"))
+    }
+
     pub async fn send(&self, request: &Request) -> io::Result<Response> {
         send(&self.address, request).await
     }

@@ -25,7 +25,8 @@ const LIMITS: Limits = Limits { buffer_bytes: 10_000, idle: Duration::from_secs(
 
 async fn respond(answer: Answer) -> Result<Response> {
     let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-    answer.respond(LIMITS, &Arc::new(Meter::new()), permit).await
+    let share = app().await.inner.queries.share();
+    answer.respond(LIMITS, &Arc::new(Meter::new()), permit, share).await
 }
 
 fn late_error() -> Vec<Result<RecordBatch>> {
@@ -110,7 +111,8 @@ async fn a_client_that_stops_reading_is_given_up() {
     let semaphore = Arc::new(Semaphore::new(1));
     let permit = semaphore.clone().acquire_owned().await.unwrap();
     let answer = Answer { batches, ..answer(Vec::new(), Format::Csv, true) };
-    let _response = answer.respond(LIMITS, &Arc::new(Meter::new()), permit).await.unwrap();
+    let share = app().await.inner.queries.share();
+    let _response = answer.respond(LIMITS, &Arc::new(Meter::new()), permit, share).await.unwrap();
     assert_eq!(semaphore.available_permits(), 0);
     tokio::time::sleep(LIMITS.idle * 2).await;
     assert_eq!(semaphore.available_permits(), 1);
@@ -130,4 +132,43 @@ async fn a_table_holds_only_so_much() {
     let batches: Vec<_> = (0..100).map(|_| Ok(batch(0..1_000))).collect();
     let error = respond(answer(batches, Format::Table, false)).await.unwrap_err();
     assert_eq!(error.code, Code::FetchResult);
+}
+
+/// A result that is ready in many pieces, its permit's semaphore, and what tells of its memory.
+async fn ready() -> (Response, Arc<Semaphore>, crate::query::Share) {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let permit = semaphore.clone().acquire_owned().await.unwrap();
+    let share = app().await.inner.queries.share();
+    let pool = share.split(0);
+    let batches = (0..1_000).map(|_| Ok(batch(0..1_000))).collect();
+    let limits = Limits { buffer_bytes: 32 << 20, ..LIMITS };
+    let answer = answer(batches, Format::Csv, false);
+    (answer.respond(limits, &Arc::new(Meter::new()), permit, share).await.unwrap(), semaphore, pool)
+}
+
+#[tokio::test]
+async fn a_ready_result_holds_its_memory_and_its_permit_until_it_is_taken() {
+    let (response, semaphore, pool) = ready().await;
+    let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    assert!(length > 3 << 20 && pool.reserved() >= length, "{} reserved of {length}", pool.reserved());
+    let mut frames = response.into_body().into_data_stream();
+    let mut taken = 0;
+    while let Some(frame) = frames.next().await {
+        assert_eq!(semaphore.available_permits(), 0);
+        taken += frame.unwrap().len();
+        assert!(pool.reserved() < 2 * (length - taken) + (1 << 20), "{} with {taken} taken", pool.reserved());
+    }
+    assert_eq!(taken, length);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!((semaphore.available_permits(), pool.reserved()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ready_result_that_nobody_takes_is_given_up() {
+    let (response, semaphore, pool) = ready().await;
+    tokio::time::sleep(LIMITS.idle * 2).await;
+    assert_eq!(semaphore.available_permits(), 1);
+    assert!(pool.reserved() < 256 << 10, "{}", pool.reserved());
+    drop(response);
+    assert_eq!(pool.reserved(), 0);
 }

@@ -55,7 +55,7 @@ impl Sql {
         match self.queries.run(self.session.clone(), sql, &Arc::new(Meter::new())).await? {
             Output::Nothing => Ok(Vec::new()),
             Output::Description(batch) => Ok(vec![batch]),
-            Output::Rows { schema, batches } => {
+            Output::Rows { schema, batches, .. } => {
                 let batches: Vec<RecordBatch> = batches.try_collect().await?;
                 assert!(batches.iter().all(|batch| batch.schema() == schema));
                 Ok(if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches })
