@@ -36,6 +36,7 @@ use crate::{
 
 use super::{
     Output, Request,
+    allowance::{AbandonOnDrop, Allowance},
     errors::{from_datafusion, from_planning, is_of_row_filter},
     provider::SnapshotTable,
     star,
@@ -116,9 +117,14 @@ async fn start(
     let now = request.engine().now();
     let mut state = request.queries.context.session(&request.session, catalogs, now);
     state.config_mut().options_mut().execution.parquet.pushdown_filters &= filter_in_scans;
+    let limit = request.engine().limits().query_time;
+    let allowance = Allowance::new(request.deadline, limit, &state.runtime_env().memory_pool);
+    state.config_mut().options_mut().extensions.insert(allowance.clone());
+    let waiting = allowance.abandon_on_drop();
     let (state, plan) = plan(request, state, statement, showing, widest >= star::WIDE).await?;
+    allowance.planned().map_err(|error| from_datafusion(&error))?;
     let schema = plan.schema();
-    let mut batches = drive(request, plan, state.task_ctx());
+    let mut batches = drive(request, plan, state.task_ctx(), waiting);
     let first = batches.try_next().await?;
     Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed() })
 }
@@ -190,6 +196,8 @@ async fn plan(
             // A second pass is for what joins and subqueries leave behind; here it would find nothing to do.
             state.config_mut().options_mut().optimizer.max_passes = 1;
         }
+        // Functions are called with these options; without them, with DataFusion's defaults.
+        state.execution_props_mut().config_options = Some(state.config_options().clone());
         let plan = runtime.block_on(physical(&state, &statement, showing, wide));
         drop(permit);
         (state, plan)
@@ -246,6 +254,8 @@ struct Running {
     task: JoinSet<DataFusionResult<()>>,
     deadline: Instant,
     limit: Duration,
+    /// Work that does not give way looks whether anybody waits.
+    _waiting: AbandonOnDrop,
 }
 
 /// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
@@ -254,6 +264,7 @@ fn drive(
     request: &Request,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    waiting: AbandonOnDrop,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
     let work = async move {
@@ -267,7 +278,8 @@ fn drive(
     };
     let mut task = JoinSet::new();
     task.spawn_on(work, &request.queries.threads.handle());
-    let running = Running { batches, task, deadline: request.deadline, limit: request.engine().limits().query_time };
+    let limit = request.engine().limits().query_time;
+    let running = Running { batches, task, deadline: request.deadline, limit, _waiting: waiting };
     stream::unfold(Some(running), |running| async move {
         let mut running = running?;
         match running.next().await {
