@@ -60,9 +60,12 @@ impl Bounded {
         allowance: Option<&Allowance>,
         made: &Measure,
     ) -> Result<ColumnarValue> {
-        let Some(work) = self.work else { return self.inner.invoke_with_args(arguments) };
+        let repeated = work::repeated(&arguments.args, arguments.number_rows);
+        if self.work.is_none() && repeated == 0 {
+            return self.inner.invoke_with_args(arguments);
+        }
         let ScalarFunctionArgs { args, arg_fields, number_rows, return_field, config_options } = arguments;
-        let cost = Cost::of(self.name(), work, &args, made)?;
+        let cost = Cost::of(self.name(), self.work, &args, made)?.and(repeated);
         work::run(self.name(), &cost, allowance, (args, number_rows), |args, number_rows| {
             self.inner.invoke_with_args(ScalarFunctionArgs {
                 args,

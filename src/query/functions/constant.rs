@@ -36,30 +36,38 @@ impl OptimizerRule for LongConstants {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         // Planning may take long where constants are long, and gives way nowhere.
         Allowance::of(&config.options()).map_or(Ok(()), Allowance::check_planning)?;
-        // Elsewhere constants are compared with, and stay what they are.
-        let makes_rows =
-            matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_));
-        if !makes_rows || !has_long(&plan)? {
+        if !has_long(&plan)? {
             return Ok(Transformed::no(plan));
         }
+        let makes_rows =
+            matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_));
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let rewritten = expr.transform_down(|part| match part {
-                Expr::Literal(value, _) if is_long(&value) => Ok(Transformed::yes(constant(value))),
-                part if takes_one_value(&part) => Ok(Transformed::new(part, false, TreeNodeRecursion::Jump)),
-                part => Ok(Transformed::no(part)),
+            let rewritten = expr.transform_up(|part| {
+                if makes_columns(&part) { part.map_children(shared) } else { Ok(Transformed::no(part)) }
             })?;
+            let rewritten =
+                rewritten.transform_data(|expr| if makes_rows { shared(expr) } else { Ok(Transformed::no(expr)) })?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))
         })
     }
 }
 
-/// Whether a constant within it stays one value, whatever the number of rows.
-fn takes_one_value(expr: &Expr) -> bool {
+/// A function in the place of a long constant.
+fn shared(expr: Expr) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::Literal(value, _) if is_long(&value) => Transformed::yes(constant(value)),
+        other => Transformed::no(other),
+    })
+}
+
+/// Whether a constant right within it is put into each row. Elsewhere constants are compared with, and stay
+/// one value; bounded functions look themselves.
+fn makes_columns(expr: &Expr) -> bool {
     match expr {
-        Expr::BinaryExpr(_) | Expr::Like(_) | Expr::SimilarTo(_) | Expr::InList(_) | Expr::Between(_) => true,
-        Expr::ScalarFunction(call) => call.func.inner().is::<Bounded>(),
+        Expr::Alias(_) | Expr::Case(_) | Expr::AggregateFunction(_) | Expr::WindowFunction(_) => true,
+        Expr::ScalarFunction(call) => !call.func.inner().is::<Bounded>(),
         _ => false,
     }
 }

@@ -145,7 +145,7 @@ impl Matching {
         }
         // A pattern of LIKE read as a regular expression has as many places, or it is no regular expression
         // and counts by its bytes.
-        Cost::of(self.name(), Work::Search, arguments, &Measure::Same(0))
+        Cost::of(self.name(), Some(Work::Search), arguments, &Measure::Same(0))
     }
 }
 

@@ -25,6 +25,8 @@ use crate::query::allowance::Allowance;
 pub(super) const ROW_STEPS: u64 = 200_000_000;
 /// Steps of the first piece. Pieces grow and shrink by the time they take.
 const PIECE_STEPS: u64 = 20_000_000;
+/// Steps of the largest piece: where constants are copied into each row, a step is a byte.
+const LARGEST_PIECE: u64 = 4 * PIECE_STEPS;
 /// A piece that took less is followed by a larger one,
 const SHORT: Duration = Duration::from_millis(20);
 /// one that took more by a smaller one.
@@ -55,8 +57,9 @@ pub(super) struct Cost {
 
 impl Cost {
     /// `made` is what [`super::measure::check`] found.
-    pub(super) fn of(function: &str, work: Work, arguments: &[ColumnarValue], made: &Measure) -> Result<Cost> {
+    pub(super) fn of(function: &str, work: Option<Work>, arguments: &[ColumnarValue], made: &Measure) -> Result<Cost> {
         let plain = |steps| Ok(Cost { steps, search: None });
+        let Some(work) = work else { return plain(Measure::Same(0)) };
         match work {
             Work::Sort => {
                 let bytes = units(arguments.first())?;
@@ -80,6 +83,26 @@ impl Cost {
             }
         }
     }
+
+    /// With so many steps more for each row.
+    pub(super) fn and(self, steps: u64) -> Cost {
+        if steps == 0 { self } else { Cost { steps: self.steps.plus(Measure::Same(steps)), ..self } }
+    }
+}
+
+/// Bytes of the constants among the arguments, which a function may copy into each of its rows; 0 if that
+/// is not much in all.
+pub(super) fn repeated(arguments: &[ColumnarValue], rows: usize) -> u64 {
+    let mut columns = false;
+    let mut bytes = 0_u64;
+    for argument in arguments {
+        match argument {
+            ColumnarValue::Array(_) => columns = true,
+            ColumnarValue::Scalar(value) if value.data_type().is_primitive() => {}
+            ColumnarValue::Scalar(value) => bytes = bytes.saturating_add(value.size() as u64),
+        }
+    }
+    if columns && bytes.saturating_mul(rows as u64) > PIECE_STEPS { bytes } else { 0 }
 }
 
 /// Elements of lists, those that are long counting as several.
@@ -107,7 +130,7 @@ pub(super) fn run(
     call: impl Fn(Vec<ColumnarValue>, usize) -> Result<ColumnarValue>,
 ) -> Result<ColumnarValue> {
     let mut total = 0_u64;
-    for row in 0..cost.steps.rows() {
+    for row in 0..rows.max(1) {
         let steps = cost.steps.at(row);
         if steps > ROW_STEPS {
             return exec_err!("{function} would take {steps} steps for one value, the limit is {ROW_STEPS}");
@@ -132,7 +155,7 @@ pub(super) fn run(
         let made = call(arguments.iter().map(|argument| slice(argument, start, end)).collect(), end - start)?;
         pieces.push(made.into_array(end - start)?);
         match began.elapsed() {
-            elapsed if elapsed < SHORT => budget = budget.saturating_mul(4),
+            elapsed if elapsed < SHORT => budget = (budget * 4).min(LARGEST_PIECE),
             elapsed if elapsed > LONG => budget = (budget / 4).max(1),
             _ => {}
         }

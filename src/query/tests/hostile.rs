@@ -262,6 +262,8 @@ async fn constants_of_a_statement_are_bounded() {
     for text in [
         "SELECT arrow_cast(repeat('a', 5000000), 'LargeUtf8') FROM generate_series(1, 8192)",
         "SELECT CASE WHEN value > 0 THEN repeat('a', 16000000) ELSE 'b' END FROM generate_series(1, 8192)",
+        "SELECT count(*) FROM generate_series(1, 8192) WHERE CASE WHEN value > 0 THEN repeat('a', 16000000) ELSE \
+         cast(value AS VARCHAR) END = 'b'",
         "SELECT max(x) FROM (SELECT coalesce(NULL, repeat('a', 16000000), s) x FROM (SELECT cast(value AS VARCHAR) s \
          FROM generate_series(1, 8192)))",
     ] {
