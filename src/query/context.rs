@@ -82,11 +82,14 @@ impl Context {
             .with_analyzer_rules(analyzer.rules)
             .with_expr_planners(planners)
             .with_scalar_functions(scalar)
-            .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+            .with_higher_order_functions(functions::higher_order_functions(
+                SessionStateDefaults::default_higher_order_functions(),
+            ))
             .with_aggregate_functions(exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions()))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
+            .with_optimizer_rule(Arc::new(functions::LongConstants))
             .with_physical_optimizer_rules(physical_rules())
             .build();
         Ok(Context { prepared, _spill: spill })
@@ -117,6 +120,12 @@ impl Context {
     pub fn task(&self, state: &SessionState, part: &Arc<Part>) -> Arc<TaskContext> {
         let all = self.prepared.runtime_env().as_ref().clone();
         Arc::new(TaskContext::from(state).with_runtime(Arc::new(RuntimeEnv { memory_pool: part.clone(), ..all })))
+    }
+
+    /// What statements find by name.
+    #[cfg(test)]
+    pub fn registered(&self) -> &SessionState {
+        &self.prepared
     }
 
     /// Names of the functions that may stand in `FROM`.

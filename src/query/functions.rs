@@ -1,16 +1,30 @@
-//! Functions whose output may be far larger than their input, with a check of the size before they
-//! run: scalar functions do not ask the memory pool. And the rule that reaches the ones the SQL
-//! planner puts in without asking the registry.
+//! The functions as statements call them. DataFusion's ask nobody for memory, and nothing interrupts a
+//! call: here each is measured before it makes anything (`measure`), done in pieces if it takes long
+//! (`work`), and what it made counts in the memory pool (`held`). `table` decides of every function. And
+//! the rule that reaches the ones the SQL planner puts in without asking the registry, and operators
+//! that may take as long.
 
+mod bounded;
+mod constant;
+mod held;
+mod lambda;
+mod matching;
 mod measure;
+mod pattern;
+mod table;
+#[cfg(test)]
+mod tests;
+mod types;
 mod version;
+mod weigh;
+mod work;
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::datatypes::{DataType, FieldRef},
+    arrow::datatypes::DataType,
     catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider},
     common::{
         DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue,
@@ -19,16 +33,20 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{
-        BinaryExpr, Case, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+        BinaryExpr, Case, Cast, ColumnarValue, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, Operator,
         ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction,
         expr_rewriter::NamePreserver,
     },
     optimizer::AnalyzerRule,
 };
 
-use super::exact::Arithmetic;
+use super::{allowance::Allowance, exact::Arithmetic};
 
+use bounded::Bounded;
+pub(super) use constant::LongConstants;
+use lambda::BoundedLambda;
 use measure::Growth;
+use table::Output;
 
 /// Bytes of one value.
 pub const VALUE_BYTES: u64 = 16 << 20;
@@ -47,15 +65,26 @@ const KEPT: [&str; 3] = ["array_has", "log", "power"];
 /// Functions that tell where data lies.
 const REMOVED: [&str; 2] = ["input_file_name", "file_row_index"];
 
-/// The functions as the session knows them: some removed, some bounded.
+/// The functions as the session knows them: some removed, most bounded.
 pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     let kept = defaults.into_iter().filter(|function| !REMOVED.contains(&function.name()));
-    kept.map(|function| match Growth::of(function.name()) {
-        _ if function.name() == version::NAME => version::version(),
-        None if !KEPT.contains(&function.name()) => function,
-        growth => Arc::new(ScalarUDF::new_from_impl(Bounded { inner: function, growth })),
+    kept.map(|function| {
+        let is_kept = KEPT.contains(&function.name());
+        match table::find(function.name()) {
+            _ if function.name() == version::NAME => version::version(),
+            Some(row) if is_kept || row.output != Output::Plain => {
+                Arc::new(ScalarUDF::new_from_impl(Bounded::new(function, row, !is_kept)))
+            }
+            _ => function,
+        }
     })
     .collect()
+}
+
+/// The functions that take a lambda, with a bound on what it takes from its row.
+pub fn higher_order_functions(defaults: Vec<Arc<HigherOrderUDF>>) -> Vec<Arc<HigherOrderUDF>> {
+    let bounded = |inner| Arc::new(HigherOrderUDF::new_from_impl(BoundedLambda { inner }));
+    defaults.into_iter().map(bounded).collect()
 }
 
 /// The table functions with a bound on the rows they generate.
@@ -65,57 +94,6 @@ pub fn table_functions(defaults: Vec<Arc<TableFunction>>) -> Vec<Arc<TableFuncti
         Arc::new(TableFunction::new(function.name().to_owned(), Arc::new(BoundedSeries { inner })))
     };
     defaults.into_iter().map(bounded).collect()
-}
-
-/// A function that measures its output before it makes it.
-///
-/// It does not simplify: what its inner function would put in its place is not measured.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Bounded {
-    inner: Arc<ScalarUDF>,
-    /// `None`: its output is no larger than its input.
-    growth: Option<Growth>,
-}
-
-impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
-        self.inner.schema_name(arguments)
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
-        self.inner.return_field_from_args(arguments)
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(types)
-    }
-
-    fn is_strict(&self) -> bool {
-        self.inner.is_strict()
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if let Some(growth) = self.growth {
-            measure::check(self.name(), growth, &arguments.args)?;
-        }
-        self.inner.invoke_with_args(arguments)
-    }
 }
 
 /// `generate_series` and `range` in `FROM`.
@@ -167,6 +145,7 @@ impl ScalarUDFImpl for CheckLength {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Allowance::of(&arguments.config_options).map_or(Ok(()), Allowance::check_time)?;
         measure::check("||", Growth::Sum, &arguments.args)?;
         let first = arguments.args.into_iter().next();
         first.ok_or_else(|| DataFusionError::Internal("check_length takes two arguments".to_owned()))
@@ -205,6 +184,20 @@ fn is_zero(argument: Option<&Expr>) -> bool {
     matches!(argument, Some(Expr::Literal(value, _)) if value.cast_to(&DataType::Int64).is_ok_and(|value| value == zero))
 }
 
+/// Whether it is a search of a short pattern in a column, which DataFusion makes an operator of, and so may
+/// leave to a scan.
+fn is_cheap_search(call: &ScalarFunction) -> bool {
+    call.name() == "regexp_like"
+        && call.func.inner().is::<Bounded>()
+        && call.args.first().is_some_and(matching::is_column)
+        && call.args.get(1).is_some_and(matching::is_cheap_pattern)
+}
+
+fn unbounded(call: ScalarFunction) -> Expr {
+    let inner = call.func.inner().downcast_ref::<Bounded>().map(|bounded| Arc::clone(&bounded.inner));
+    Expr::ScalarFunction(ScalarFunction::new_udf(inner.unwrap_or(call.func), call.args))
+}
+
 /// What the expressions of a node with these inputs speak of.
 fn merged(inputs: &[DFSchemaRef]) -> DFSchema {
     let mut inputs = inputs.iter();
@@ -233,7 +226,12 @@ impl BoundFunctions {
     }
 
     fn rewrite(&self, expr: Expr, schema: impl Fn() -> Arc<DFSchema>) -> Result<Transformed<Expr>> {
+        types::check(&expr, &schema)?;
+        if let Some(matching) = matching::bounded(&expr) {
+            return Ok(Transformed::yes(matching));
+        }
         match expr {
+            Expr::ScalarFunction(call) if is_cheap_search(&call) => Ok(Transformed::yes(unbounded(call))),
             Expr::ScalarFunction(call) if !call.func.inner().is::<Bounded>() => match self.bounded.get(call.name()) {
                 Some(bounded) => {
                     let call = ScalarFunction::new_udf(Arc::clone(bounded), call.args);

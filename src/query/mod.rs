@@ -12,6 +12,7 @@
 //!
 //! Never: knows that a network exists, or what an object is called.
 
+mod allowance;
 mod casts;
 mod conditions;
 mod context;

@@ -35,7 +35,9 @@ use crate::{
 };
 
 use super::{
-    Output, Request, Share, casts,
+    Output, Request, Share,
+    allowance::{AbandonOnDrop, Allowance},
+    casts,
     errors::{external, from_datafusion, from_planning, is_of_row_filter},
     pieces,
     provider::SnapshotTable,
@@ -123,10 +125,15 @@ async fn start(
     let now = request.engine().now();
     let mut state = request.queries.context.session(&request.session, catalogs, now);
     state.config_mut().options_mut().execution.parquet.pushdown_filters &= filter_in_scans;
+    let limit = request.engine().limits().query_time;
+    let allowance = Allowance::new(request.deadline, limit, request.part.clone());
+    state.config_mut().options_mut().extensions.insert(allowance.clone());
+    let waiting = allowance.abandon_on_drop();
     let (state, plan) = plan(request, state, statement, showing, widest >= star::WIDE).await?;
+    allowance.planned().map_err(|error| from_datafusion(&error))?;
     let schema = plan.schema();
     let context = request.queries.context.task(&state, &request.part);
-    let mut batches = drive(request, plan, context, tails);
+    let mut batches = drive(request, plan, context, tails, waiting);
     let first = batches.try_next().await?;
     let share = Share::new(&request.part, "answer");
     Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed(), share })
@@ -203,6 +210,8 @@ async fn plan(
             // A second pass is for what joins and subqueries leave behind; here it would find nothing to do.
             state.config_mut().options_mut().optimizer.max_passes = 1;
         }
+        // Functions are called with these options; without them, with DataFusion's defaults.
+        state.execution_props_mut().config_options = Some(state.config_options().clone());
         let plan = runtime.block_on(physical(&state, &statement, showing, wide));
         drop(permit);
         (state, plan)
@@ -263,14 +272,8 @@ struct Running {
     _tails: Share,
     /// What the reader works on stays reserved until it asks for more.
     latest: Option<Arc<Share>>,
-}
-
-/// Some rows of a batch.
-struct Piece {
-    rows: RecordBatch,
-    bytes: usize,
-    /// Of the whole batch, which stays in memory as long as any of its rows do.
-    share: Arc<Share>,
+    /// Work that does not give way looks whether anybody waits.
+    _waiting: AbandonOnDrop,
 }
 
 /// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
@@ -280,6 +283,7 @@ fn drive(
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     tails: Share,
+    waiting: AbandonOnDrop,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     let (sender, pieces) = mpsc::channel(PIECES_IN_FLIGHT);
     let share = Share::new(&request.part, "rows on their way to the client");
@@ -296,7 +300,7 @@ fn drive(
     task.spawn_on(work, &request.queries.threads.handle());
     let limit = request.engine().limits().query_time;
     let (deadline, part) = (request.deadline, request.part.clone());
-    let running = Running { pieces, task, deadline, limit, part, _tails: tails, latest: None };
+    let running = Running { pieces, task, deadline, limit, part, _tails: tails, latest: None, _waiting: waiting };
     stream::unfold(Some(running), |running| async move {
         let mut running = running?;
         match running.next().await {

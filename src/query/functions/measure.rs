@@ -1,4 +1,4 @@
-//! How large the output of a call will be, from the lengths of its arguments.
+//! How large the output of a call will be, from its arguments: bytes of all levels of nesting.
 
 use datafusion::{
     arrow::{
@@ -10,10 +10,18 @@ use datafusion::{
     logical_expr::ColumnarValue,
 };
 
-use super::{CALL_BYTES, CALL_ELEMENTS, ELEMENTS, VALUE_BYTES};
+use super::{
+    CALL_BYTES, CALL_ELEMENTS, ELEMENTS, VALUE_BYTES,
+    pattern::Search,
+    weigh::{Measure, Unit, least_width, weight},
+};
 
 /// The longest text a number, a date or a boolean becomes.
 const TEXT_OF_A_SCALAR: u64 = 64;
+/// Bytes of an element beside what it holds: an offset, or a view.
+const ELEMENT_BYTES: u64 = 16;
+/// The longest that two characters of a format become: the name of a zone, a moment with its fractions.
+const FORMATTED: u64 = 64;
 
 /// How the output's size follows from the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,14 +34,18 @@ pub(super) enum Growth {
     Replace,
     /// (text, pattern, to)
     RegexpReplace,
+    /// (text, pattern): each group of the pattern.
+    RegexpMatch,
     /// All arguments one after another.
     Sum,
     /// (separator, parts…)
     Join,
     /// (text, format)
     Encode,
-    /// (text, text): time, not space, is their product.
-    Product,
+    /// (moment, format)
+    Format,
+    /// (text, separator): a list.
+    Split,
     /// (start, end, step): elements of a list.
     Series,
     /// (element, times): elements of a list.
@@ -42,66 +54,51 @@ pub(super) enum Growth {
     ListResize,
     /// All lists one after another.
     ListSum,
-    /// (list, separator)
+    /// All arguments, of whatever type, in one list or map.
+    Holds,
+    /// All lists beside each other, the shorter ones filled up.
+    Zip,
+    /// (list, from, to)
+    ListReplace,
+    /// (list, separator, text of null)
     ListJoin,
+    /// (list, lambda): see [`super::lambda`].
+    Lambda,
 }
 
 impl Growth {
-    /// For the functions that need a bound.
-    pub(super) fn of(function: &str) -> Option<Growth> {
-        Some(match function {
-            "repeat" => Growth::Repeat,
-            "lpad" | "rpad" => Growth::Pad,
-            "replace" => Growth::Replace,
-            "regexp_replace" => Growth::RegexpReplace,
-            "concat" | "overlay" => Growth::Sum,
-            "concat_ws" => Growth::Join,
-            "encode" => Growth::Encode,
-            "levenshtein" => Growth::Product,
-            "range" | "generate_series" => Growth::Series,
-            "array_repeat" => Growth::ListRepeat,
-            "array_resize" => Growth::ListResize,
-            "array_concat" => Growth::ListSum,
-            "array_to_string" => Growth::ListJoin,
-            _ => return None,
-        })
-    }
-
-    fn makes_lists(self) -> bool {
-        matches!(self, Growth::Series | Growth::ListRepeat | Growth::ListResize | Growth::ListSum)
+    /// Whether what is measured is what will be made, and not the most that may be.
+    pub(super) fn is_exact(self) -> bool {
+        use Growth::{Holds, Join, ListRepeat, ListResize, ListSum, Repeat, Series, Sum, Zip};
+        matches!(self, Holds | Join | ListRepeat | ListResize | ListSum | Repeat | Series | Sum | Zip)
     }
 }
 
-/// One number a row, or one for all rows.
-enum Measure {
-    Same(u64),
-    Each(Vec<u64>),
+/// Bytes of each row that a call makes.
+///
+/// Errors: they are too many, or too many elements.
+pub(super) fn check(function: &str, growth: Growth, arguments: &[ColumnarValue]) -> Result<Measure> {
+    let columns = arguments.iter().filter_map(|argument| match argument {
+        ColumnarValue::Array(array) => Some(array.len()),
+        ColumnarValue::Scalar(_) => None,
+    });
+    let rows = columns.max().unwrap_or(1);
+    if let Some(elements) = elements(growth, arguments)? {
+        refuse(function, &elements.spread(rows), (ELEMENTS, CALL_ELEMENTS, "elements"))?;
+    }
+    let bytes = bytes(function, growth, arguments)?.spread(rows);
+    let each = if makes_texts(growth) { VALUE_BYTES } else { CALL_BYTES };
+    refuse(function, &bytes, (each, CALL_BYTES, "bytes"))?;
+    Ok(bytes)
 }
 
-impl Measure {
-    fn at(&self, row: usize) -> u64 {
-        match self {
-            Measure::Same(value) => *value,
-            Measure::Each(values) => values.get(row).copied().unwrap_or_default(),
-        }
-    }
-
-    fn rows(&self) -> usize {
-        match self {
-            Measure::Same(_) => 1,
-            Measure::Each(values) => values.len(),
-        }
-    }
+fn makes_texts(growth: Growth) -> bool {
+    use Growth::{Encode, Format, Join, ListJoin, Pad, RegexpReplace, Repeat, Replace, Sum};
+    matches!(growth, Encode | Format | Join | ListJoin | Pad | RegexpReplace | Repeat | Replace | Sum)
 }
 
-/// Refuses a call whose output would be too large.
-pub(super) fn check(function: &str, growth: Growth, arguments: &[ColumnarValue]) -> Result<()> {
-    let (each, all, unit) =
-        if growth.makes_lists() { (ELEMENTS, CALL_ELEMENTS, "elements") } else { (VALUE_BYTES, CALL_BYTES, "bytes") };
-    let sizes = match growth {
-        Growth::Series => series(arguments)?,
-        _ => sizes(growth, arguments)?,
-    };
+/// Refuses a call whose output would be too large: (a value, all of them, of what).
+pub(super) fn refuse(function: &str, sizes: &Measure, (each, all, unit): (u64, u64, &str)) -> Result<()> {
     let mut total: u64 = 0;
     for row in 0..sizes.rows() {
         let size = sizes.at(row);
@@ -116,43 +113,129 @@ pub(super) fn check(function: &str, growth: Growth, arguments: &[ColumnarValue])
     Ok(())
 }
 
-fn sizes(growth: Growth, arguments: &[ColumnarValue]) -> Result<Measure> {
-    let lengths: Vec<Measure> = arguments.iter().map(length).collect::<Result<_>>()?;
-    let numbers: Vec<Measure> = match growth {
-        Growth::Repeat | Growth::Pad | Growth::ListRepeat | Growth::ListResize => {
-            arguments.iter().map(number).collect::<Result<_>>()?
+/// Elements of the outermost list, where they are more than those of the arguments.
+fn elements(growth: Growth, arguments: &[ColumnarValue]) -> Result<Option<Measure>> {
+    Ok(match growth {
+        Growth::Series => Some(series(arguments)?),
+        Growth::ListRepeat | Growth::ListResize => arguments.get(1).map(number).transpose()?,
+        Growth::ListSum => {
+            let lengths = Columns::new(arguments, length)?;
+            Some(lengths.rows(|row| lengths.sum(0, row)))
         }
-        _ => Vec::new(),
+        _ => None,
+    })
+}
+
+/// What is measured of several arguments.
+struct Columns(Vec<Measure>);
+
+impl Columns {
+    fn new(arguments: &[ColumnarValue], measure: impl Fn(&ColumnarValue) -> Result<Measure>) -> Result<Columns> {
+        Ok(Columns(arguments.iter().map(measure).collect::<Result<_>>()?))
+    }
+
+    fn at(&self, argument: usize, row: usize) -> u64 {
+        self.0.get(argument).map_or(0, |measure| measure.at(row))
+    }
+
+    fn sum(&self, first: usize, row: usize) -> u64 {
+        (first..self.0.len()).fold(0, |sum: u64, argument| sum.saturating_add(self.at(argument, row)))
+    }
+
+    fn rows(&self, size: impl Fn(usize) -> u64) -> Measure {
+        let rows = self.0.iter().map(Measure::rows).max().unwrap_or_default();
+        Measure::Each((0..rows).map(size).collect())
+    }
+}
+
+fn bytes(function: &str, growth: Growth, arguments: &[ColumnarValue]) -> Result<Measure> {
+    match growth {
+        Growth::Series => {
+            let elements = series(arguments)?;
+            Ok(Measure::Each((0..elements.rows()).map(|row| elements.at(row).saturating_mul(ELEMENT_BYTES)).collect()))
+        }
+        Growth::Lambda => Ok(Measure::Same(0)),
+        Growth::RegexpMatch => {
+            let search = Search::new(function, false, arguments)?;
+            Ok(search.captured())
+        }
+        Growth::ListRepeat
+        | Growth::ListResize
+        | Growth::ListSum
+        | Growth::Holds
+        | Growth::Zip
+        | Growth::ListReplace
+        | Growth::ListJoin => of_lists(growth, arguments),
+        _ => of_texts(growth, arguments),
+    }
+}
+
+fn of_texts(growth: Growth, arguments: &[ColumnarValue]) -> Result<Measure> {
+    let lengths = Columns::new(arguments, length)?;
+    let times = match growth {
+        Growth::Repeat | Growth::Pad => arguments.get(1).map_or(Ok(Measure::Same(0)), number)?,
+        _ => Measure::Same(0),
     };
-    let length_of = |argument: usize, row: usize| lengths.get(argument).map_or(0, |measure| measure.at(row));
-    let number_of = |argument: usize, row: usize| numbers.get(argument).map_or(0, |measure| measure.at(row));
+    let at = |argument: usize, row: usize| lengths.at(argument, row);
+    let found = |row: usize| at(0, row).checked_div(at(1, row)).unwrap_or(at(0, row)).saturating_add(1);
     let size_at = |row: usize| match growth {
-        Growth::Repeat => length_of(0, row).saturating_mul(number_of(1, row)),
-        Growth::Pad => number_of(1, row).saturating_mul(4),
-        Growth::Replace => {
-            let matches = length_of(0, row).checked_div(length_of(1, row)).unwrap_or(length_of(0, row) + 1);
-            matches.saturating_mul(length_of(2, row)).saturating_add(length_of(0, row))
-        }
-        Growth::RegexpReplace => (length_of(0, row) + 1).saturating_mul(length_of(2, row) + 1),
-        Growth::Encode => length_of(0, row).saturating_mul(2),
-        Growth::Product => length_of(0, row).saturating_mul(length_of(1, row)) / 16,
-        Growth::Sum | Growth::ListSum => (0..lengths.len()).map(|argument| length_of(argument, row)).sum(),
+        Growth::Repeat => at(0, row).saturating_mul(times.at(row)),
+        Growth::Pad => times.at(row).saturating_mul(4),
+        Growth::Replace => found(row).saturating_mul(at(2, row)).saturating_add(at(0, row)),
+        Growth::RegexpReplace => (at(0, row) + 1).saturating_mul(at(2, row) + 1),
+        Growth::Encode => at(0, row).saturating_mul(2),
+        Growth::Format => at(1, row).saturating_mul(FORMATTED / 2).saturating_add(FORMATTED),
+        Growth::Split => found(row).saturating_mul(ELEMENT_BYTES + 4).saturating_add(at(0, row)),
         Growth::Join => {
-            let parts: u64 = (1..lengths.len()).map(|argument| length_of(argument, row)).sum();
-            parts.saturating_add(length_of(0, row).saturating_mul(lengths.len() as u64))
+            let separators = at(0, row).saturating_mul(lengths.0.len() as u64);
+            lengths.sum(1, row).saturating_add(separators)
         }
-        // A repeated list or text counts with what it holds.
-        Growth::ListRepeat => number_of(1, row).saturating_mul((length_of(0, row) / 16).max(1)),
-        Growth::ListResize => number_of(1, row).saturating_mul((length_of(2, row) / 16).max(1)),
-        Growth::ListJoin => length_of(0, row).saturating_mul(length_of(1, row).saturating_add(1)),
-        Growth::Series => 0,
+        _ => lengths.sum(0, row),
     };
-    let rows = lengths.iter().chain(&numbers).map(Measure::rows).max().unwrap_or_default();
+    let rows = lengths.rows(size_at);
+    // A scalar text, and a column of how often.
+    if times.rows() > rows.rows() { Ok(Measure::Each((0..times.rows()).map(size_at).collect())) } else { Ok(rows) }
+}
+
+fn of_lists(growth: Growth, arguments: &[ColumnarValue]) -> Result<Measure> {
+    let unit = if growth == Growth::ListJoin { Unit::Text } else { Unit::Bytes };
+    let weights = Columns::new(arguments, |argument| weight(argument, unit))?;
+    let counts = match growth {
+        Growth::ListRepeat | Growth::ListResize => Columns::new(arguments, number)?,
+        Growth::Zip | Growth::ListReplace | Growth::ListJoin => Columns::new(arguments, length)?,
+        _ => Columns(Vec::new()),
+    };
+    let widths: u64 = arguments.iter().map(|argument| element_width(&argument.data_type())).sum();
+    let size_at = |row: usize| {
+        let (weight, count) = (|argument| weights.at(argument, row), |argument| counts.at(argument, row));
+        match growth {
+            Growth::ListRepeat => count(1).saturating_mul(weight(0).max(1)),
+            Growth::ListResize => count(1).saturating_mul(weight(2).max(widths)).saturating_add(weight(0)),
+            Growth::Zip => {
+                let longest = (0..counts.0.len()).map(count).max().unwrap_or_default();
+                longest.saturating_mul(widths).saturating_add(weights.sum(0, row))
+            }
+            Growth::ListReplace => count(0).saturating_mul(weight(2)).saturating_add(weight(0)),
+            Growth::ListJoin => count(0).saturating_mul(weight(1).saturating_add(weight(2))).saturating_add(weight(0)),
+            _ => weights.sum(0, row),
+        }
+    };
+    let rows = weights.0.iter().chain(&counts.0).map(Measure::rows).max().unwrap_or_default();
     Ok(Measure::Each((0..rows).map(size_at).collect()))
 }
 
+/// Bytes of an element of a list, even of one that is null.
+fn element_width(list: &DataType) -> u64 {
+    match list {
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            least_width(field.data_type())
+        }
+        _ => 0,
+    }
+}
+
 /// Bytes of texts, elements of lists, a fixed size for anything else.
-fn length(value: &ColumnarValue) -> Result<Measure> {
+pub(super) fn length(value: &ColumnarValue) -> Result<Measure> {
     match value {
         ColumnarValue::Scalar(scalar) => Ok(Measure::Same(lengths(&scalar.to_array()?).first().copied().unwrap_or(0))),
         ColumnarValue::Array(array) => match array.data_type() {
@@ -176,6 +259,7 @@ fn lengths(array: &ArrayRef) -> Vec<u64> {
         DataType::List(_) => rows.map(|row| array.as_list::<i32>().value_length(row) as u64).collect(),
         DataType::LargeList(_) => rows.map(|row| array.as_list::<i64>().value_length(row) as u64).collect(),
         DataType::FixedSizeList(_, length) => rows.map(|_| *length as u64).collect(),
+        DataType::FixedSizeBinary(width) => rows.map(|_| *width as u64).collect(),
         DataType::Dictionary(_, values) => match cast(array, values) {
             Ok(plain) => lengths(&plain),
             Err(_) => rows.map(|_| VALUE_BYTES).collect(),
@@ -192,18 +276,6 @@ fn number(value: &ColumnarValue) -> Result<Measure> {
     let numbers = signed(value)?;
     Ok(Measure::Each(numbers.iter().map(|number| u64::try_from(number.unwrap_or(0)).unwrap_or(0)).collect())
         .collapse(value))
-}
-
-impl Measure {
-    /// One number for a scalar.
-    fn collapse(self, value: &ColumnarValue) -> Measure {
-        match (value, self) {
-            (ColumnarValue::Scalar(_), Measure::Each(values)) => {
-                Measure::Same(values.first().copied().unwrap_or_default())
-            }
-            (_, measure) => measure,
-        }
-    }
 }
 
 /// As 64-bit numbers: whole numbers, and nanoseconds for times and intervals.
