@@ -32,6 +32,7 @@ mod one_zero;
 mod opaque;
 mod options;
 mod parquet;
+mod pass_through;
 mod provider;
 mod prune;
 mod run;
