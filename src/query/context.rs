@@ -10,7 +10,7 @@ use datafusion::{
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{FairSpillPool, TrackConsumersPool},
+        memory_pool::TrackConsumersPool,
         runtime_env::RuntimeEnvBuilder,
     },
     optimizer::Analyzer,
@@ -30,6 +30,7 @@ use super::{
     full_orders::FullOrders,
     functions,
     guard::GuardExpressions,
+    memory::{self, BoundMemory, QueryPool},
     options,
     sandbox::ClosedRegistry,
     subqueries::SubqueriesWithNulls,
@@ -60,7 +61,7 @@ impl Context {
             DiskManagerBuilder::default().with_max_temp_directory_size(limits.query_spill_bytes)
         };
         let largest = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.query_memory_bytes), largest);
+        let pool = TrackConsumersPool::new(QueryPool::new(limits.query_memory_bytes), largest);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(disk)
@@ -78,6 +79,7 @@ impl Context {
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
         analyzer.rules.push(Arc::new(GuardExpressions));
         analyzer.rules.push(Arc::new(PositiveZeros));
+        let aggregates = exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions());
         let prepared = SessionStateBuilder::new()
             .with_config(settings()?)
             .with_runtime_env(runtime)
@@ -85,7 +87,7 @@ impl Context {
             .with_expr_planners(planners)
             .with_scalar_functions(scalar)
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
-            .with_aggregate_functions(exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions()))
+            .with_aggregate_functions(memory::lists::aggregate_functions(aggregates))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
@@ -136,6 +138,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         rules.push(rule);
     }
     rules.push(Arc::new(GuardedConditions));
+    rules.push(Arc::new(BoundMemory));
     rules.push(Arc::new(YieldInJoins));
     rules
 }

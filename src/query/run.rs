@@ -36,7 +36,8 @@ use crate::{
 
 use super::{
     Output, Request,
-    errors::{from_datafusion, from_planning, is_of_row_filter},
+    errors::{from_datafusion, from_join, from_planning, is_of_row_filter},
+    memory::InFlight,
     provider::SnapshotTable,
     star,
     statement::Explain,
@@ -242,7 +243,7 @@ async fn physical(
 
 /// A running query: dropping it ends its task.
 struct Running {
-    batches: mpsc::Receiver<RecordBatch>,
+    batches: mpsc::Receiver<InFlight>,
     task: JoinSet<DataFusionResult<()>>,
     deadline: Instant,
     limit: Duration,
@@ -257,10 +258,12 @@ fn drive(
 ) -> BoxStream<'static, Result<RecordBatch>> {
     let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
     let work = async move {
-        let mut batches = execute_stream(plan, context)?;
+        let mut batches = execute_stream(plan, context.clone())?;
         while let Some(batch) = batches.try_next().await? {
-            if sender.send(batch).await.is_err() {
-                break;
+            for part in InFlight::parts(&batch, &context)? {
+                if sender.send(part).await.is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -289,13 +292,13 @@ impl Running {
     }
 
     async fn step(&mut self) -> Option<Result<RecordBatch>> {
-        if let Some(batch) = self.batches.recv().await {
-            return Some(Ok(batch));
+        if let Some(part) = self.batches.recv().await {
+            return Some(Ok(part.rows));
         }
         match self.task.join_next().await? {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(Err(from_datafusion(&error))),
-            Err(error) => Some(Err(Error::internal(format!("a query's task ended: {error}")))),
+            Err(error) => Some(Err(from_join(&error))),
         }
     }
 }
