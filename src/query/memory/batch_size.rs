@@ -10,6 +10,8 @@ use datafusion::{
 
 use super::super::pass_through::{PassThrough, PassThroughExec};
 
+/// Rows of a batch that may be wide ones.
+pub const FEW: usize = 128;
 /// Rows of a batch for who puts small batches together until they have so many: it passes all on as they come.
 /// It would put together so many whatever they hold.
 pub const AS_THEY_COME: usize = 1;

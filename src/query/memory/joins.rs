@@ -21,8 +21,6 @@ use super::{
     weight,
 };
 
-/// Rows of a batch that such a join puts out.
-const ROWS: usize = 128;
 /// Bytes of the widest row that goes into it.
 const ROW_BYTES: usize = 512 << 10;
 
@@ -35,7 +33,7 @@ pub fn in_small_batches(join: Arc<dyn ExecutionPlan>, usual: usize) -> Result<Ar
         PassThroughExec::over(input.clone(), Narrow { heavy: weight::has_heavy(&input.schema()) })
     };
     let inputs = join.children().into_iter().map(narrow).collect();
-    batch_size::of_rows(replace_children_if_necessary(join, inputs)?, ROWS, usual)
+    batch_size::of_rows(replace_children_if_necessary(join, inputs)?, batch_size::FEW, usual)
 }
 
 /// Refuses rows that are too wide to be repeated.

@@ -74,9 +74,12 @@ fn bound(node: Arc<dyn ExecutionPlan>, batch_size: usize) -> Result<Arc<dyn Exec
     let copies = || inputs().any(|input| weight::has_heavy(&input.schema()));
     match operators::bound(node.name()) {
         Bound::Batch | Bound::Reserves => Ok(node),
-        Bound::Unseen => in_pieces(node),
         Bound::Filters => as_it_comes(in_pieces(node)?, batch_size),
         Bound::Coalesces => as_it_comes(node, batch_size),
+        Bound::Sorts if weight::has_heavy(&node.schema()) => {
+            batch_size::of_rows(in_pieces(node)?, batch_size::FEW, batch_size)
+        }
+        Bound::Sorts => in_pieces(node),
         Bound::Aggregates if weight::has_heavy(&node.schema()) => Ok(Cut::over(in_pieces(node)?, None)),
         Bound::Aggregates => in_pieces(node),
         Bound::Windows => Ok(windows::Windows::over(in_pieces(node)?)),
@@ -97,13 +100,17 @@ fn bound(node: Arc<dyn ExecutionPlan>, batch_size: usize) -> Result<Arc<dyn Exec
 /// An operator that puts no batches together, if their rows may be wide.
 fn as_it_comes(node: Arc<dyn ExecutionPlan>, usual: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let merges = node.downcast_ref::<RepartitionExec>().is_some_and(RepartitionExec::preserve_order);
-    if merges || !weight::has_heavy(&node.schema()) && !is_cut(&node) {
+    if merges || !is_wide(&node) {
         return Ok(node);
     }
     batch_size::of_rows(node, batch_size::AS_THEY_COME, usual)
 }
 
-/// Whether batches are cut somewhere below.
+/// Whether rows may be wide: they are of a kind that is copied, or batches are cut somewhere below.
+fn is_wide(node: &Arc<dyn ExecutionPlan>) -> bool {
+    weight::has_heavy(&node.schema()) || is_cut(node)
+}
+
 fn is_cut(node: &Arc<dyn ExecutionPlan>) -> bool {
     pieces::cuts(node) || node.children().into_iter().any(is_cut)
 }

@@ -9,12 +9,13 @@ pub enum Bound {
     Batch,
     /// It reserves what it holds in the pool, by itself.
     Reserves,
-    /// Its expressions may make more than comes out: its input comes in pieces.
-    Unseen,
-    /// The same, and it puts batches together.
-    Filters,
-    /// It reserves what it holds, but not what it puts together to batches of as many rows as it is told: where
+    /// Its expressions may make more than comes out: its input comes in pieces. And it puts batches together: where
     /// rows may be wide, it passes them on as they come.
+    Filters,
+    /// It reserves what it holds, and what it puts out are batches of as many rows as it is told, of which
+    /// several are under way: fewer where rows are copied.
+    Sorts,
+    /// It reserves what it holds, but not the batches that it puts together: the same.
     Coalesces,
     /// Its input comes in pieces, and it reserves what it holds; lists and long texts of its output are cut.
     Aggregates,
@@ -80,10 +81,10 @@ pub const OPERATORS: &[Operator] = &[
     row("RepartitionExec", Bound::Coalesces, "what waits in its channels, and spills"),
     row("ScalarSubqueryExec", Bound::Batch, "one value a subquery"),
     row("ShortListsExec", Bound::Batch, "ours: passes on, in pieces"),
-    row("SortExec", Bound::Unseen, "reserves twice what it holds, and spills"),
-    row("SortExec(TopK)", Bound::Unseen, "reserves what it holds"),
+    row("SortExec", Bound::Sorts, "reserves twice what it holds, and spills"),
+    row("SortExec(TopK)", Bound::Sorts, "reserves what it holds"),
     row("SortMergeJoinExec", Bound::SmallBatches, "reserves rows of one side that are equal"),
-    row("SortPreservingMergeExec", Bound::Reserves, "a batch of every input, by itself"),
+    row("SortPreservingMergeExec", Bound::Sorts, "a batch of every input, by itself"),
     row("TailExec", Bound::Batch, "ours: segments that are in memory already"),
     row("UnionExec", Bound::Batch, "passes on"),
     row("UnnestExec", Bound::ShortLists, "a batch at a time"),

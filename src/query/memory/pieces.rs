@@ -283,3 +283,73 @@ fn copied(batch: &RecordBatch) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{
+        arrow::{
+            array::{Int64Array, StringViewArray},
+            datatypes::{Field, Schema},
+        },
+        execution::memory_pool::{MemoryConsumer, MemoryPool},
+        physical_plan::stream::RecordBatchStreamAdapter,
+    };
+    use futures::{TryStreamExt, stream};
+
+    use super::{super::QueryPool, *};
+
+    fn batch(rows: usize, text: usize) -> RecordBatch {
+        let schema =
+            Schema::new(vec![Field::new("n", DataType::Int64, false), Field::new("s", DataType::Utf8View, false)]);
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..rows).map(|_| "x".repeat(text))));
+        RecordBatch::try_new(Arc::new(schema), vec![numbers, texts]).unwrap()
+    }
+
+    async fn cut(batch: &RecordBatch, pool: &Arc<dyn MemoryPool>) -> Result<Vec<RecordBatch>> {
+        let input = RecordBatchStreamAdapter::new(batch.schema(), stream::iter([Ok(batch.clone())]));
+        let reservation = MemoryConsumer::new("test").register(pool);
+        Cutting::new(Box::pin(input), None, Arc::new(reservation)).try_collect().await
+    }
+
+    fn pool(bytes: usize) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryPool::new(bytes))
+    }
+
+    #[tokio::test]
+    async fn what_is_small_passes_as_it_is() {
+        let small = batch(8192, 100);
+        let passed = cut(&small, &pool(0)).await.unwrap();
+        assert_eq!(passed.len(), 1);
+        for (before, after) in small.columns().iter().zip(passed[0].columns()) {
+            assert!(Arc::ptr_eq(before, after), "it was copied");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_large_is_handed_on_in_parts_of_their_own() {
+        let large = batch(2_000, 10_000);
+        assert!(cut(&large, &pool(1 << 20)).await.is_err());
+        let pool = pool(64 << 20);
+        let parts = cut(&large, &pool).await.unwrap();
+        assert!(parts.len() > 15, "{} parts", parts.len());
+        assert_eq!(parts.iter().map(RecordBatch::num_rows).sum::<usize>(), 2_000);
+        for part in &parts {
+            let held = get_record_batch_memory_size(part);
+            assert!(held < 2 * PART, "a part of {} rows keeps {held} bytes", part.num_rows());
+        }
+        assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn pieces_follow_the_width_of_rows() {
+        let pace = Pace::default();
+        assert_eq!(pace.rows(FIRST_PIECE), FIRST_PIECE);
+        let narrow = batch(100, 50);
+        pace.saw(&narrow, weight::of_batch(&narrow));
+        assert_eq!(pace.rows(FIRST_PIECE), FIRST_PIECE * 4);
+        let wide = batch(100, 100_000);
+        pace.saw(&wide, weight::of_batch(&wide));
+        assert_eq!(pace.rows(8192), 10);
+    }
+}
