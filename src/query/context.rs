@@ -9,7 +9,7 @@ use datafusion::{
     catalog::CatalogProviderList,
     execution::{
         SessionState, SessionStateBuilder, SessionStateDefaults, TaskContext,
-        memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool},
+        memory_pool::{MemoryPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     optimizer::Analyzer,
@@ -29,6 +29,7 @@ use super::{
     full_orders::FullOrders,
     functions,
     guard::GuardExpressions,
+    memory::{self, BoundMemory, QueryPool},
     options,
     sandbox::ClosedRegistry,
     shares::Part,
@@ -58,7 +59,7 @@ impl Context {
     pub fn new(limits: &Limits) -> Result<Context> {
         let (disk, spill) = spill::prepare(limits)?;
         let largest = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.query_memory_bytes), largest);
+        let pool = TrackConsumersPool::new(QueryPool::new(limits.query_memory_bytes), largest);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(disk)
@@ -76,6 +77,7 @@ impl Context {
         analyzer.rules.push(Arc::new(functions::BoundFunctions::new(&scalar)));
         analyzer.rules.push(Arc::new(GuardExpressions));
         analyzer.rules.push(Arc::new(PositiveZeros));
+        let aggregates = exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions());
         let prepared = SessionStateBuilder::new()
             .with_config(settings()?)
             .with_runtime_env(runtime)
@@ -85,7 +87,7 @@ impl Context {
             .with_higher_order_functions(functions::higher_order_functions(
                 SessionStateDefaults::default_higher_order_functions(),
             ))
-            .with_aggregate_functions(exact::aggregate_functions(SessionStateDefaults::default_aggregate_functions()))
+            .with_aggregate_functions(memory::lists::aggregate_functions(aggregates))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
@@ -154,6 +156,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         rules.push(rule);
     }
     rules.push(Arc::new(GuardedConditions));
+    rules.push(Arc::new(BoundMemory));
     rules.push(Arc::new(YieldInJoins));
     rules
 }

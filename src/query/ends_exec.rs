@@ -13,43 +13,32 @@ use datafusion::{
             filter_record_batch,
             kernels::cmp::{gt, lt, not_distinct},
         },
+        datatypes::SchemaRef,
     },
-    common::{Result, Statistics, internal_err, stats::Precision as Certainty, tree_node::TreeNodeRecursion},
+    common::{Result, Statistics},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{EquivalenceProperties, PhysicalExpr},
-    physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
-        statistics::{ChildStats, StatisticsArgs},
-        stream::RecordBatchStreamAdapter,
-    },
+    physical_plan::{ExecutionPlan, metrics::BaselineMetrics, stream::RecordBatchStreamAdapter},
 };
 use futures::TryStreamExt;
 
-use super::ends::End;
+use super::{
+    ends::End,
+    pass_through::{PassThrough, PassThroughExec},
+};
 
 /// Passes on what may be the wanted row of its group.
-#[derive(Debug, Clone)]
-pub(super) struct EndsExec {
-    input: Arc<dyn ExecutionPlan>,
+#[derive(Debug)]
+pub(super) struct KeepEnds {
     /// Positions of the group's columns.
-    by: Vec<usize>,
+    pub by: Vec<usize>,
     /// Position of time; not needed for [`End::Any`].
-    time: Option<usize>,
-    end: End,
-    properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
+    pub time: Option<usize>,
+    pub end: End,
 }
 
-impl EndsExec {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>, by: Vec<usize>, time: Option<usize>, end: End) -> EndsExec {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            input.properties().partitioning.clone(),
-            input.properties().emission_type,
-            input.properties().boundedness,
-        );
-        EndsExec { input, by, time, end, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+impl KeepEnds {
+    pub(super) fn over(self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        PassThroughExec::over(input, self)
     }
 
     fn left(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -83,69 +72,42 @@ impl EndsExec {
     }
 }
 
-impl DisplayAs for EndsExec {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let schema = self.input.schema();
-        let names: Vec<&str> = self.by.iter().map(|position| schema.field(*position).name().as_str()).collect();
-        write!(formatter, "EndsExec: {:?} of [{}]", self.end, names.join(", "))
-    }
-}
+impl PassThrough for KeepEnds {
+    const NAME: &'static str = "EndsExec";
 
-impl ExecutionPlan for EndsExec {
-    fn name(&self) -> &'static str {
-        "EndsExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) => Ok(Arc::new(EndsExec::new(input, self.by.clone(), self.time, self.end))),
-            None => internal_err!("EndsExec has one input"),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let plan = self.clone();
-        let rows = self.input.execute(partition, context)?.and_then(move |batch| {
-            let left = plan.left(&batch);
+    fn rows(
+        self: &Arc<Self>,
+        exec: &PassThroughExec<Self>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let baseline = BaselineMetrics::new(exec.metrics_set(), partition);
+        let ends = self.clone();
+        let rows = exec.input().execute(partition, context)?.and_then(move |batch| {
+            let left = ends.left(&batch);
             baseline.record_output(left.as_ref().map_or(0, RecordBatch::num_rows));
             futures::future::ready(left)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(exec.schema(), rows)))
     }
 
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+    fn keeps_properties(&self) -> bool {
+        false
     }
 
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
+    fn gains_from_partitions(&self) -> bool {
+        true
     }
 
     /// How many rows are left is not known before.
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let mut statistics = Statistics::new_unknown(&self.schema());
-        let rows = inputs.first().map_or(Certainty::Absent, |input| input.num_rows.to_inexact());
-        statistics.num_rows = rows;
-        Ok(Arc::new(statistics))
+    fn statistics(&self, input: &Arc<Statistics>, schema: &SchemaRef) -> Arc<Statistics> {
+        let mut statistics = Statistics::new_unknown(schema);
+        statistics.num_rows = input.num_rows.to_inexact();
+        Arc::new(statistics)
+    }
+
+    fn describe(&self, schema: &SchemaRef, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.by.iter().map(|position| schema.field(*position).name().as_str()).collect();
+        write!(formatter, ": {:?} of [{}]", self.end, names.join(", "))
     }
 }

@@ -1,6 +1,7 @@
 //! DataFusion's failures as ours.
 
 use datafusion::{arrow::error::ArrowError, common::DataFusionError, parquet::errors::ParquetError};
+use tokio::task::JoinError;
 
 use crate::model::{Code, Error};
 
@@ -48,9 +49,16 @@ pub fn from_datafusion(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(arrow, _) if matches!(arrow.as_ref(), ArrowError::ParquetError(_)) => {
             Error::new(Code::Corrupt, format!("a data file is damaged: {arrow}; `siltdb check` tells which"))
         }
+        DataFusionError::ArrowError(arrow, _) if matches!(arrow.as_ref(), ArrowError::OffsetOverflowError(_)) => {
+            too_many_bytes()
+        }
         DataFusionError::ArrowError(arrow, _) => Error::new(Code::Arrow, format!("Arrow: {arrow}")),
         DataFusionError::ResourcesExhausted(message) => {
-            let text = format!("Datafusion: the query needs more memory than all queries together may use: {message}");
+            let text = format!(
+                "Datafusion: the query needs more memory than all queries together may use (setting 'query_memory_bytes'): \
+                 ask for less, or raise it: {}",
+                shortened(message)
+            );
             Error::new(Code::Planning, text)
         }
         DataFusionError::ParquetError(parquet) => {
@@ -58,9 +66,24 @@ pub fn from_datafusion(error: &DataFusionError) -> Error {
         }
         DataFusionError::Internal(message) => Error::internal(format!("Datafusion: {message}")),
         DataFusionError::IoError(io) => Error::internal(format!("Datafusion: a temporary file: {io}")),
-        DataFusionError::ExecutionJoin(join) => Error::internal(format!("Datafusion: a query's task ended: {join}")),
+        DataFusionError::ExecutionJoin(join) => from_join(join),
         root => Error::new(Code::Planning, format!("Datafusion: {}", shortened(&root.strip_backtrace()))),
     }
+}
+
+/// The failure of a task. Where texts of a batch become longer than their type can say, Arrow panics.
+pub fn from_join(error: &JoinError) -> Error {
+    let text = error.to_string();
+    if error.is_panic() && text.contains("offset overflow") {
+        return too_many_bytes();
+    }
+    Error::internal(format!("a query's task ended: {text}"))
+}
+
+fn too_many_bytes() -> Error {
+    let text = "Datafusion: texts or lists of one batch have more than 2 GiB: select fewer of them, or cast texts by \
+                arrow_cast(…, 'Utf8View')";
+    Error::new(Code::Planning, text)
 }
 
 fn shortened(text: &str) -> &str {

@@ -8,29 +8,22 @@
 //! name, as of `time` they always do: a condition on one side was applied to the other, as were the bounds
 //! of `ORDER BY … LIMIT`.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use datafusion::{
     common::{
-        Result, Statistics,
+        Result,
         config::ConfigOptions,
-        internal_err,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+        tree_node::{Transformed, TreeNode},
     },
-    execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-        filter::FilterExec,
-        joins::HashJoinExec,
-        limit::GlobalLimitExec,
-        projection::ProjectionExec,
-        replace_children_if_necessary,
-        sorts::sort::SortExec,
-        statistics::{ChildStats, StatisticsArgs},
+        ExecutionPlan, filter::FilterExec, joins::HashJoinExec, limit::GlobalLimitExec, projection::ProjectionExec,
+        replace_children_if_necessary, sorts::sort::SortExec,
     },
 };
+
+use super::pass_through::{PassThrough, PassThroughExec};
 
 /// Puts a [`FenceExec`] above every `OFFSET` that is not the end of the plan. Runs before DataFusion sorts.
 #[derive(Debug)]
@@ -63,7 +56,7 @@ fn fence(plan: Arc<dyn ExecutionPlan>, last: bool) -> Result<Transformed<Arc<dyn
     }
     let plan = if changed { replace_children_if_necessary(plan, children)? } else { plan };
     if skips && !last {
-        return Ok(Transformed::yes(Arc::new(FenceExec::new(plan, false))));
+        return Ok(Transformed::yes(FenceExec::over(plan, Fence { ordered: false })));
     }
     Ok(Transformed::new_transformed(plan, changed))
 }
@@ -90,7 +83,11 @@ impl PhysicalOptimizerRule for FenceDuplicates {
                 return Ok(Transformed::no(node));
             }
             let fence = |input: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
-                if doubles_names(input) { Arc::new(FenceExec::new(input.clone(), true)) } else { input.clone() }
+                if doubles_names(input) {
+                    FenceExec::over(input.clone(), Fence { ordered: true })
+                } else {
+                    input.clone()
+                }
             };
             let inputs = node.children().into_iter().map(fence).collect();
             Ok(Transformed::yes(replace_children_if_necessary(node, inputs)?))
@@ -115,83 +112,18 @@ fn doubles_names(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// Passes its input on, and no filter down.
 #[derive(Debug)]
-struct FenceExec {
-    input: Arc<dyn ExecutionPlan>,
+struct Fence {
     /// Whether its output is said to have the order of its input.
     ordered: bool,
-    properties: Arc<PlanProperties>,
 }
 
-impl FenceExec {
-    fn new(input: Arc<dyn ExecutionPlan>, ordered: bool) -> FenceExec {
-        if ordered {
-            let properties = input.properties().clone();
-            return FenceExec { input, ordered, properties };
-        }
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            input.properties().partitioning.clone(),
-            input.properties().emission_type,
-            input.properties().boundedness,
-        );
-        FenceExec { input, ordered, properties: Arc::new(properties) }
-    }
-}
+type FenceExec = PassThroughExec<Fence>;
 
-impl DisplayAs for FenceExec {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("FenceExec")
-    }
-}
+impl PassThrough for Fence {
+    const NAME: &'static str = "FenceExec";
 
-impl ExecutionPlan for FenceExec {
-    fn name(&self) -> &'static str {
-        "FenceExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![self.ordered]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.as_slice() {
-            [input] => Ok(Arc::new(FenceExec::new(input.clone(), self.ordered))),
-            _ => internal_err!("a fence has one input"),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        match inputs.first() {
-            Some(statistics) => Ok(statistics.clone()),
-            None => internal_err!("a fence has one input"),
-        }
+    fn keeps_properties(&self) -> bool {
+        self.ordered
     }
 }
 

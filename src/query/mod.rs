@@ -7,8 +7,9 @@
 //! Invariants: only what [`statement::Statement`] lists is run, and of a query nothing is passed over
 //! (`understood`); whole numbers do not wrap (`exact`), moments are compared as what they are (`time`),
 //! conditions apply from left to right (`conditions`); no statement reads or writes a file
-//! of the server; every bound on a statement is checked before anything plans it; predicates on
-//! fields are never applied below a merge; nothing declares an order of a scan.
+//! of the server; every bound on a statement is checked before anything plans it; what a plan holds is
+//! reserved in one pool, or a batch that is cut (`memory`); predicates on fields are never applied below a
+//! merge; nothing declares an order of a scan.
 //!
 //! Never: knows that a network exists, or what an object is called.
 
@@ -29,11 +30,13 @@ mod guard;
 mod insert;
 mod limits;
 mod literals;
+mod memory;
 mod merge_exec;
 mod one_zero;
 mod opaque;
 mod options;
 mod parquet;
+mod pass_through;
 mod pieces;
 mod provider;
 mod prune;

@@ -38,7 +38,7 @@ use super::{
     Output, Request, Share,
     allowance::{AbandonOnDrop, Allowance},
     casts,
-    errors::{external, from_datafusion, from_planning, is_of_row_filter},
+    errors::{external, from_datafusion, from_join, from_planning, is_of_row_filter},
     pieces,
     provider::SnapshotTable,
     shares::Part,
@@ -352,7 +352,7 @@ impl Running {
         match self.task.join_next().await? {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(Err(from_datafusion(&error))),
-            Err(error) => Some(Err(Error::internal(format!("a query's task ended: {error}")))),
+            Err(error) => Some(Err(from_join(&error))),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 use super::{
     context::SCAN_PARTITIONS,
     ends::{End, Ends},
-    ends_exec::EndsExec,
+    ends_exec::KeepEnds,
     errors::external,
     group::{Groups, Source, group},
     merge_exec::{MergeExec, Merging},
@@ -127,7 +127,7 @@ fn ends(
             Arc::new(FilterExecBuilder::new(keys, plan).build()?)
         }
     };
-    Ok(Arc::new(EndsExec::new(plan, by, time, *end)))
+    Ok(KeepEnds { by, time, end: *end }.over(plan))
 }
 
 /// `time >= now - TTL`.

@@ -3,7 +3,6 @@
 //! cancelled while it does. A join that may compare a batch with every row of its other side before it
 //! looks up also gets that batch in pieces, as small as it takes for one not to last long.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,22 +11,17 @@ use std::time::{Duration, Instant};
 use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
     common::{
-        Result, Statistics,
+        Result,
         config::ConfigOptions,
-        internal_err,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+        tree_node::{Transformed, TreeNode},
     },
     execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext},
-    physical_expr::PhysicalExpr,
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-        joins::HashJoinExec,
-        replace_children_if_necessary,
-        statistics::{ChildStats, StatisticsArgs},
-    },
+    physical_plan::{ExecutionPlan, joins::HashJoinExec, replace_children_if_necessary},
 };
 use futures::Stream;
+
+use super::pass_through::{PassThrough, PassThroughExec};
 
 /// How long a task may work before it gives way.
 const TURN: Duration = Duration::from_millis(10);
@@ -48,7 +42,7 @@ const MULTIPLYING: [&str; 8] = [
     "UnnestExec",
 ];
 
-/// Puts a [`YieldExec`] above every multiplying operator, and below each of its inputs.
+/// Puts a [`Yield`] above every multiplying operator, and below each of its inputs.
 #[derive(Debug)]
 pub(super) struct YieldInJoins;
 
@@ -65,9 +59,9 @@ impl PhysicalOptimizerRule for YieldInJoins {
             // The second input is the one that is compared with all of the first.
             let pieces = |input| input == 1 && filters_pairs(node.as_ref());
             let inputs = node.children().into_iter().enumerate();
-            let inputs = inputs.map(|(number, input)| YieldExec::over(input.clone(), pieces(number))).collect();
+            let inputs = inputs.map(|(number, input)| Yield::over(input.clone(), pieces(number))).collect();
             let node = replace_children_if_necessary(node, inputs)?;
-            Ok(Transformed::yes(YieldExec::over(node, false)))
+            Ok(Transformed::yes(Yield::over(node, false)))
         })?;
         Ok(wrapped.data)
     }
@@ -85,72 +79,29 @@ fn filters_pairs(node: &dyn ExecutionPlan) -> bool {
 
 /// Passes its input on, and gives way every now and then.
 #[derive(Debug)]
-struct YieldExec {
-    input: Arc<dyn ExecutionPlan>,
+struct Yield {
     /// Whether to hand batches out in pieces.
     pieces: bool,
-    properties: Arc<PlanProperties>,
 }
 
-impl YieldExec {
+impl Yield {
     fn over(input: Arc<dyn ExecutionPlan>, pieces: bool) -> Arc<dyn ExecutionPlan> {
-        let properties = input.properties().clone();
-        Arc::new(YieldExec { input, pieces, properties })
+        PassThroughExec::over(input, Yield { pieces })
     }
 }
 
-impl DisplayAs for YieldExec {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("YieldExec")
-    }
-}
+impl PassThrough for Yield {
+    const NAME: &'static str = "YieldExec";
 
-impl ExecutionPlan for YieldExec {
-    fn name(&self) -> &'static str {
-        "YieldExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) => Ok(YieldExec::over(input, self.pieces)),
-            None => internal_err!("YieldExec has one input"),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, context)?;
+    fn rows(
+        self: &Arc<Self>,
+        exec: &PassThroughExec<Self>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = exec.input().execute(partition, context)?;
         let pieces = self.pieces.then(|| Pieces { rows: FIRST_PIECE, rest: None, handed_out: None });
         Ok(Box::pin(Yielding { input, pieces, since: Instant::now() }))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        match inputs.first() {
-            Some(statistics) => Ok(statistics.clone()),
-            None => internal_err!("YieldExec has one input"),
-        }
     }
 }
 

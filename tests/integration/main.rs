@@ -16,6 +16,7 @@
 //! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
+//! | `memory` | what one statement, and many at once, take of the machine's memory, whatever they ask for |
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
 //! | `unread` | results that nobody reads leave a server with the memory it may have, and come back |
@@ -33,6 +34,7 @@ mod conversation;
 mod damage;
 mod differential;
 mod durability;
+mod memory;
 mod open_at_rest;
 mod oracle;
 mod private;

@@ -4,6 +4,7 @@ mod answers;
 mod ends;
 mod hostile;
 mod made;
+mod memory;
 mod scan;
 mod star;
 mod statements;
