@@ -88,7 +88,7 @@ pub enum Credential<'a> {
 }
 
 /// Who wants in, and with what.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Login<'a> {
     pub user: &'a str,
     pub password: &'a str,

@@ -8,6 +8,7 @@ mod resolve;
 mod size;
 mod table;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +27,9 @@ pub struct Settings {
     pub store: String,
     /// `address:port` to listen on.
     pub listen: String,
+    /// The same for metrics and pings alone; empty for none.
+    pub metrics_listen: String,
+    pub open_metrics: OpenMetrics,
     pub root_password: Option<SecretString>,
     /// A PHC string; wins over the password.
     pub root_password_hash: Option<SecretString>,
@@ -44,6 +48,38 @@ pub struct Settings {
     pub http: HttpOptions,
 }
 
+/// Where `/metrics` asks for no credentials. It names tenants, users and databases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OpenMetrics {
+    /// On addresses that only this machine reaches.
+    #[default]
+    Loopback,
+    Always,
+    Never,
+}
+
+impl OpenMetrics {
+    pub const ALL: [OpenMetrics; 3] = [OpenMetrics::Loopback, OpenMetrics::Always, OpenMetrics::Never];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            OpenMetrics::Loopback => "loopback",
+            OpenMetrics::Always => "always",
+            OpenMetrics::Never => "never",
+        }
+    }
+
+    /// Whether `/metrics` is open at an address that is listened on.
+    pub fn is_open_at(self, address: IpAddr) -> bool {
+        match self {
+            OpenMetrics::Loopback => address.is_loopback(),
+            OpenMetrics::Always => true,
+            OpenMetrics::Never => false,
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -57,6 +93,8 @@ impl Default for Settings {
         Settings {
             store: "./siltdb-data".to_owned(),
             listen: "127.0.0.1:8902".to_owned(),
+            metrics_listen: String::new(),
+            open_metrics: OpenMetrics::default(),
             root_password: None,
             root_password_hash: None,
             log: "info".to_owned(),

@@ -16,6 +16,7 @@
 //! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
+//! | `strangers` | who has no credentials and holds connections takes nothing from others |
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `architecture` | rooms import only from lower floors |
 //!
@@ -39,6 +40,7 @@ mod retention;
 mod server;
 mod sql;
 mod stores;
+mod strangers;
 mod two_zeros;
 mod upgrade;
 mod wire;
