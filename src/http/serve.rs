@@ -30,8 +30,9 @@ const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
 /// would race with clients that write every ten seconds.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// What hyper reads of a head before it refuses with an empty 431. The limits proper are a layer
-/// of the router, which can say what is wrong, so these are wider.
-const HEAD_BYTES: usize = 128 << 10;
+/// of the router, which can say what is wrong, so these are wider. It is also what hyper holds of a body at a time, for
+/// strangers too.
+const HEAD_BYTES: usize = 64 << 10;
 const HEAD_COUNT: usize = 256;
 /// A pause after the system has refused to accept, for example without file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
