@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use siltdb::config::Settings;
 use siltdb::engine::Engine;
-use siltdb::http::{self, App, HttpOptions, Vouched};
+use siltdb::http::{self, App, HttpOptions, Sender, Vouched};
 use siltdb::model::clock::SystemClock;
 use siltdb::model::{Code, Error, Result};
 use siltdb::query::Queries;
@@ -37,7 +37,8 @@ impl Door {
         let engine = Engine::lazy(store, Arc::new(SystemClock), settings.engine_options());
         let queries = Queries::new(engine.clone())?;
         let host = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-        let options = HttpOptions { host, ..settings.http.clone() };
+        // A function's URL is open to the world, and nobody scrapes a function.
+        let options = HttpOptions { host, open_metrics: false, ..settings.http.clone() };
         let router = http::router(App::new(engine.clone(), queries, options));
         Ok(Door { engine, router, has_root_password: settings.has_root_password() })
     }
@@ -70,11 +71,15 @@ impl Door {
     /// machine itself.
     fn admit(&self, request: UrlRequest) -> Result<Request> {
         let UrlRequest { mut request, source, authenticated } = request;
+        let address = source.parse::<IpAddr>();
+        if let Ok(address) = address {
+            request.extensions_mut().insert(Sender(address));
+        }
         if authenticated {
             request.extensions_mut().insert(Vouched);
             return Ok(request);
         }
-        let is_local = source.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is_local = address.is_ok_and(|address| address.is_loopback());
         if self.has_root_password || is_local {
             return Ok(request);
         }

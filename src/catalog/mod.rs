@@ -7,6 +7,7 @@
 mod password;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::State;
 use crate::model::{Code, DatabaseId, Error, Result, TenantId, UserId, names::check_name};
 
-pub use password::{Credential, Passwords, hash_password};
+pub use password::{Credential, Login, Passwords, check_hash, hash_password};
 
 /// The tenant that is there from the start.
 pub const DEFAULT_TENANT: &str = "cnosdb";

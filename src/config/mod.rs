@@ -11,6 +11,7 @@ mod resolve;
 mod size;
 mod table;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -30,6 +31,9 @@ pub struct Settings {
     pub store: String,
     /// `address:port` to listen on.
     pub listen: String,
+    /// The same for metrics and pings alone; empty for none.
+    pub metrics_listen: String,
+    pub open_metrics: OpenMetrics,
     /// Where [`Settings::root_password`] was read from; empty if it was not in a file of its own.
     pub root_password_file: String,
     /// The same of the hash.
@@ -52,6 +56,38 @@ pub struct Settings {
     pub http: HttpOptions,
 }
 
+/// Where `/metrics` asks for no credentials. It names tenants, users and databases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OpenMetrics {
+    /// On addresses that only this machine reaches.
+    #[default]
+    Loopback,
+    Always,
+    Never,
+}
+
+impl OpenMetrics {
+    pub const ALL: [OpenMetrics; 3] = [OpenMetrics::Loopback, OpenMetrics::Always, OpenMetrics::Never];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            OpenMetrics::Loopback => "loopback",
+            OpenMetrics::Always => "always",
+            OpenMetrics::Never => "never",
+        }
+    }
+
+    /// Whether `/metrics` is open at an address that is listened on.
+    pub fn is_open_at(self, address: IpAddr) -> bool {
+        match self {
+            OpenMetrics::Loopback => address.is_loopback(),
+            OpenMetrics::Always => true,
+            OpenMetrics::Never => false,
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -65,6 +101,8 @@ impl Default for Settings {
         Settings {
             store: "./siltdb-data".to_owned(),
             listen: "127.0.0.1:8902".to_owned(),
+            metrics_listen: String::new(),
+            open_metrics: OpenMetrics::default(),
             root_password_file: String::new(),
             root_password_hash_file: String::new(),
             root_password: None,

@@ -311,6 +311,14 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_that_is_none_is_a_mistake() {
+        let message = resolve_with(&[], &[("SILTDB_ROOT_PASSWORD_HASH", "hunter2")], None).unwrap_err().message;
+        assert!(message.starts_with("SILTDB_ROOT_PASSWORD_HASH: it must be argon2's PHC string"), "{message}");
+        assert!(!message.contains("hunter2"));
+        assert!(!resolve_with(&[], &[], Some("root_password_hash = \"\"")).unwrap().settings.has_root_password());
+    }
+
+    #[test]
     fn passwords_are_never_shown() {
         let variables = [("SILTDB_ROOT_PASSWORD", "hunter2")];
         let settings = resolve_with(&[], &variables, None).unwrap().settings;

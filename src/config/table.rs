@@ -5,7 +5,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::parts::{self, Portion};
-use super::{LogFormat, Settings, size};
+use super::{LogFormat, OpenMetrics, Settings, size};
+use crate::catalog::check_hash;
 use crate::model::Mode;
 
 /// Which commands take a setting as a flag.
@@ -33,9 +34,12 @@ type Access<T> = fn(&mut Settings) -> &mut T;
 enum Field {
     Text(Access<String>),
     Secret(Access<Option<SecretString>>),
+    /// The hash of a secret.
+    Hash(Access<Option<SecretString>>),
     Switch(Access<bool>),
     LogFormat(Access<LogFormat>),
     Mode(Access<Mode>),
+    OpenMetrics(Access<OpenMetrics>),
     Count(Access<usize>),
     Size(Access<usize>),
     LargeSize(Access<u64>),
@@ -78,16 +82,19 @@ use Field::{Count, LargePart, LargeSize, Part, Size, Switch, Text, Time};
 pub const SETTINGS: &[Setting] = &[
     everywhere("store", Text(|s| &mut s.store), "Where the data is: a folder, file://, memory:, s3://bucket/prefix"),
     server("listen", Text(|s| &mut s.listen), "Address and port to listen on"),
+    server("metrics-listen", Text(|s| &mut s.metrics_listen), "Another address and port, for /metrics and pings alone, without credentials"),
+    server("open-metrics", Field::OpenMetrics(|s| &mut s.open_metrics), "Where the other address has /metrics without credentials: loopback, always or never"),
     server("mode", Field::Mode(|s| &mut s.http.mode), "What clients may do: read-write, read-only or write-only"),
     server("root-password-file", Text(|s| &mut s.root_password_file), "A file that holds the password of root, such as a secret that is mounted"),
     server("root-password-hash-file", Text(|s| &mut s.root_password_hash_file), "A file that holds its hash"),
     secret("root-password", Field::Secret(|s| &mut s.root_password), "Password of root; without one only this machine may connect"),
-    secret("root-password-hash", Field::Secret(|s| &mut s.root_password_hash), "The same as an argon2 PHC string; wins over the password"),
+    secret("root-password-hash", Field::Hash(|s| &mut s.root_password_hash), "The same as an argon2 PHC string; wins over the password"),
     everywhere("log", Text(|s| &mut s.log), "What is logged: error, warn, info, debug, trace, or a filter by module"),
     everywhere("log-format", Field::LogFormat(|s| &mut s.log_format), "Log lines as text or json"),
     server("maintenance", Switch(|s| &mut s.maintenance), "Flush, merge, retain and collect in the background"),
     server("stop-time", Time(|s| &mut s.stop_time), "Time that requests under way have when the server stops"),
     everywhere("memory-bytes", Field::Total(|s| &mut s.limits.memory_bytes), "Memory of the process, of which the others are parts"),
+    server("connections", Count(|s| &mut s.http.connections), "Connections at the same time; fewer where the limit of open files is low"),
     server("write-body-bytes", Size(|s| &mut s.limits.write_body_bytes), "Body of a write as sent"),
     server("sql-body-bytes", Size(|s| &mut s.limits.sql_body_bytes), "Body of a SQL request as sent"),
     server("decoded-body-bytes", Part(|s| &mut s.limits.decoded_body_bytes, within(125, 128 * MIB)), "Any body when decoded"),
@@ -131,10 +138,11 @@ impl Setting {
     /// What kind of value it takes.
     pub fn value_name(&self) -> &'static str {
         match self.field {
-            Field::Text(_) | Field::Secret(_) => "TEXT",
+            Field::Text(_) | Field::Secret(_) | Field::Hash(_) => "TEXT",
             Field::Switch(_) => "true|false",
             Field::LogFormat(_) => "text|json",
             Field::Mode(_) => "MODE",
+            Field::OpenMetrics(_) => "WHERE",
             Field::Count(_) => "NUMBER",
             Field::Size(_) | Field::LargeSize(_) => "SIZE",
             Field::Total(_) | Field::Part(..) | Field::LargePart(..) => "SIZE",
@@ -193,7 +201,7 @@ impl Setting {
         let settings = &mut settings.clone();
         match self.field {
             Field::Text(access) => access(settings).clone(),
-            Field::Secret(access) => match access(settings) {
+            Field::Secret(access) | Field::Hash(access) => match access(settings) {
                 Some(secret) if !secret.expose_secret().is_empty() => "(set)".to_owned(),
                 _ => "(not set)".to_owned(),
             },
@@ -203,6 +211,7 @@ impl Setting {
                 LogFormat::Json => "json".to_owned(),
             },
             Field::Mode(access) => access(settings).name().to_owned(),
+            Field::OpenMetrics(access) => access(settings).name().to_owned(),
             Field::Count(access) => access(settings).to_string(),
             Field::Size(_) | Field::LargeSize(_) | Field::Total(_) | Field::Part(..) | Field::LargePart(..) => {
                 size::render(self.bytes(settings))
@@ -217,6 +226,13 @@ impl Setting {
         match self.field {
             Field::Text(access) => *access(settings) = text.to_owned(),
             Field::Secret(access) => *access(settings) = Some(SecretString::from(text)),
+            Field::Hash(access) => {
+                // Nothing is no hash, and as if it had not been said.
+                if !text.is_empty() {
+                    check_hash(text)?;
+                }
+                *access(settings) = Some(SecretString::from(text));
+            }
             Field::Switch(access) => {
                 *access(settings) = match text.to_ascii_lowercase().as_str() {
                     "true" | "on" | "1" => true,
@@ -234,6 +250,10 @@ impl Setting {
             Field::Mode(access) => {
                 let mode = Mode::ALL.into_iter().find(|mode| mode.name() == text);
                 *access(settings) = mode.ok_or("it may be read-write, read-only or write-only")?;
+            }
+            Field::OpenMetrics(access) => {
+                let found = OpenMetrics::ALL.into_iter().find(|known| known.name() == text);
+                *access(settings) = found.ok_or("it may be loopback, always or never")?;
             }
             Field::Count(access) => {
                 let count = text.parse().ok().filter(|count| *count > 0);

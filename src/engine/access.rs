@@ -1,7 +1,9 @@
 //! Who is asking.
 
+use std::net::IpAddr;
+
 use super::{Engine, EngineOptions};
-use crate::catalog::{Credential, ROOT_USER};
+use crate::catalog::{CatalogState, Credential, Login, ROOT_USER, UserEntry};
 use crate::model::{Code, Error, Result, TenantId, UserId};
 
 /// An authenticated user.
@@ -22,21 +24,45 @@ fn root_credential(options: &EngineOptions) -> Credential<'_> {
 }
 
 impl Engine {
-    /// Checks a user's password. The same error for an unknown user as for a wrong password, after
-    /// the same time.
+    /// Checks a user's password. The same error for an unknown user as for a wrong
+    /// password, after the same time.
+    ///
+    /// A password that this process changes and a user that it revokes are void at once; if another process does, within
+    /// half a minute, for that old is the catalog at most that this one goes by.
+    ///
+    /// # Errors
+    /// [`Code::AccessDenied`]; [`Code::Unavailable`] when too many logins wait.
     pub async fn authenticate(&self, user: &str, password: &str) -> Result<User> {
+        self.authenticate_from(None, user, password).await
+    }
+
+    /// The same for a login from an address: those from one address wait for each other, if too many come at a time.
+    ///
+    /// # Errors
+    /// As [`Engine::authenticate`].
+    pub async fn authenticate_from(&self, from: Option<IpAddr>, user: &str, password: &str) -> Result<User> {
         let catalog = self.catalog().await?;
         let entry = catalog.state.users.get(user);
         let credential = match entry {
-            Some(_) if user == ROOT_USER => Some(root_credential(&self.inner.options)),
-            Some(entry) => entry.password_hash.as_deref().map(Credential::Hash),
-            None => None,
+            Some(_) if user == ROOT_USER => root_credential(&self.inner.options),
+            Some(UserEntry { password_hash: Some(hash), .. }) => Credential::Hash(hash),
+            _ => Credential::Nothing { alike: self.hash_like(&catalog.state, user)? },
         };
-        let matched = self.inner.passwords.verify(user, password, credential).await?;
+        let matched = self.inner.passwords.verify(Login { user, password, from }, credential).await?;
         match entry {
             Some(entry) if matched => Ok(User { id: entry.id, name: user.to_owned(), admin: entry.admin }),
             _ => Err(access_denied(user)),
         }
+    }
+
+    /// The hash of some user, as if the name were his: hashes may differ in what they cost.
+    fn hash_like<'a>(&'a self, state: &'a CatalogState, name: &str) -> Result<Option<&'a str>> {
+        let chosen = self.inner.passwords.choose(name, state.users.len())?;
+        Ok(match state.users.iter().nth(chosen) {
+            Some((user, _)) if user == ROOT_USER => self.inner.options.root_password_hash.as_deref(),
+            Some((_, entry)) => entry.password_hash.as_deref(),
+            None => None,
+        })
     }
 
     /// Root, for a caller whom somebody else has authenticated.

@@ -1,9 +1,8 @@
 //! Request bodies: read within limits of size, time and memory, then decoded.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -11,53 +10,25 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::App;
+use super::budget::Share;
 use super::encoding::{self, Coding};
 use super::respond::Failure;
 use crate::model::{Code, Error, Result};
 
-/// The memory that bodies may take is counted in pieces of this many bytes.
-const PIECE_BYTES: usize = 1 << 10;
-/// A client slower than this, in bytes a second, is given up once it has had the idle time.
+/// A client slower than this, in bytes a second over the idle time, is given up.
 const MINIMUM_RATE: u128 = 1 << 10;
 /// What is read and thrown away of a body that was refused, so that its sender sees the answer
 /// instead of a broken connection.
 const LINGER_BYTES: usize = 256 << 20;
 const LINGER: Duration = Duration::from_secs(10);
 
-/// How much memory all bodies together may take.
-pub struct Budget {
-    pieces: Arc<Semaphore>,
-    total: usize,
-}
-
-impl Budget {
-    pub fn new(bytes: usize) -> Budget {
-        let total = (bytes / PIECE_BYTES).clamp(1, Semaphore::MAX_PERMITS);
-        Budget { pieces: Arc::new(Semaphore::new(total)), total }
-    }
-
-    pub fn held_bytes(&self) -> usize {
-        self.total.saturating_sub(self.pieces.available_permits()) * PIECE_BYTES
-    }
-
-    /// Takes memory for some bytes, or fails at once: waiting for others could last for ever.
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
-        self.pieces.clone().try_acquire_many_owned(pieces).map_err(|_| {
-            let message =
-                "Memory Exhausted Retry Later: request bodies take all the memory they may, nothing was stored";
-            Error::new(Code::TooManyWrites, message)
-        })
-    }
-}
-
 /// A body in memory, and its share of the budget.
 pub struct Payload {
     pub bytes: Bytes,
-    share: OwnedSemaphorePermit,
+    share: Share,
 }
 
 /// Refuses a body that announces more than `limit` bytes, before any of it is asked for.
@@ -69,15 +40,13 @@ pub fn check_announced(headers: &HeaderMap, limit: usize) -> Result<()> {
     if announced.is_some_and(|announced| announced > limit as u64) { Err(too_large(limit)) } else { Ok(()) }
 }
 
-/// Reads a body of at most `limit` bytes. The first read lets a client that waits for it go on (`100
-/// Continue`), so whatever can be refused without the body must be refused before.
+/// Reads a body of at most `limit` bytes into a share of the memory for bodies. The first read lets a client that
+/// waits for it go on (`100 Continue`), so whatever can be refused without the body must be refused before.
 ///
 /// # Errors
 /// 413, 429, 408 when the client pauses or dawdles, 400 when it breaks off.
-pub async fn read(app: &App, body: Body, limit: usize) -> Result<Payload, Failure> {
-    let (mut body, budget, idle) = (body, &app.inner.body_memory, app.inner.options.body_idle);
-    let began = Instant::now();
-    let mut share = budget.take(0)?;
+pub async fn read(mut body: Body, limit: usize, idle: Duration, mut share: Share) -> Result<Payload, Failure> {
+    let mut pace = Pace { since: Instant::now(), bytes: 0 };
     let mut gathered: Vec<u8> = Vec::new();
     let mut first = Bytes::new();
     loop {
@@ -92,11 +61,8 @@ pub async fn read(app: &App, body: Body, limit: usize) -> Result<Payload, Failur
         if length > limit {
             return Err(too_large(limit).into());
         }
-        let elapsed = began.elapsed();
-        if elapsed > idle && (length as u128 * 1_000) < elapsed.as_millis() * MINIMUM_RATE {
-            return Err(Failure::too_slow(format!("only {length} bytes of the body came in {elapsed:.1?}")));
-        }
-        share.merge(budget.take(data.len())?);
+        pace.came(data.len(), Instant::now(), idle)?;
+        share.grow(data.len())?;
         if length == data.len() {
             first = data;
         } else {
@@ -106,6 +72,31 @@ pub async fn read(app: &App, body: Body, limit: usize) -> Result<Payload, Failur
     }
     let bytes = if gathered.is_empty() { first } else { Bytes::from(gathered) };
     Ok(Payload { bytes, share })
+}
+
+/// How fast a body comes, measured anew in each window of the idle time: what came at once in the beginning pays
+/// for no pause later on.
+struct Pace {
+    since: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    /// # Errors
+    /// 408 at the end of a window in which less than the minimum came.
+    fn came(&mut self, bytes: usize, now: Instant, idle: Duration) -> Result<(), Failure> {
+        self.bytes += bytes;
+        let elapsed = now.duration_since(self.since);
+        if elapsed <= idle {
+            return Ok(());
+        }
+        if (self.bytes as u128 * 1_000) < elapsed.as_millis() * MINIMUM_RATE {
+            let came = self.bytes;
+            return Err(Failure::too_slow(format!("only {came} bytes of the body came within {elapsed:.1?}")));
+        }
+        *self = Pace { since: now, bytes: 0 };
+        Ok(())
+    }
 }
 
 fn too_large(limit: usize) -> Error {
@@ -198,17 +189,38 @@ impl Payload {
         let turn = app.inner.decoding.clone().acquire_owned().await;
         let turn = turn.map_err(|_| Error::internal("the queue of decoders is closed"))?;
         let Payload { bytes, share } = self;
+        let mut fresh = share.fresh();
         let decoded = tokio::task::spawn_blocking(move || {
             let (_turn, _share) = (turn, share);
             encoding::decode(coding, &bytes, limit)
         });
         let decoded = decoded.await.map_err(|error| Error::internal(format!("a decoder ended: {error}")))??;
-        let share = app.inner.body_memory.take(decoded.len())?;
-        Ok(Payload { bytes: Bytes::from(decoded), share })
+        fresh.grow(decoded.len())?;
+        Ok(Payload { bytes: Bytes::from(decoded), share: fresh })
     }
 
     /// The body and its share of the budget, which is given back when dropped.
-    pub fn into_parts(self) -> (Bytes, OwnedSemaphorePermit) {
+    pub fn into_parts(self) -> (Bytes, Share) {
         (self.bytes, self.share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_at_once_pays_for_no_pause() {
+        let (began, idle) = (Instant::now(), Duration::from_secs(30));
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut pace = Pace { since: began, bytes: 0 };
+        pace.came(32 << 20, at(0), idle).unwrap();
+        pace.came(1, at(29), idle).unwrap();
+        pace.came(1, at(58), idle).unwrap();
+        pace.came(1, at(87), idle).unwrap();
+        let slow = pace.came(1, at(89), idle).unwrap_err();
+        assert_eq!(slow.error.message, "only 2 bytes of the body came within 31.0s");
+        let mut steady = Pace { since: began, bytes: 0 };
+        assert!((1..1_000).all(|seconds| steady.came(1 << 10, at(seconds), idle).is_ok()));
     }
 }

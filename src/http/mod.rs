@@ -6,22 +6,26 @@
 //! | POST | `/api/v1/write` | line protocol → points |
 //! | POST | `/api/v1/sql` | SQL → rows in the format that `Accept` names |
 //! | POST | `/write` | the same with the conventions of InfluxDB 1 |
-//! | GET, HEAD | `/metrics` | numbers for Prometheus |
+//! | GET, HEAD | `/metrics` | numbers for Prometheus, to administrators, or to all where that is set |
 //!
 //! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code",
 //! "error_message"}` with the status of the one table in `status.rs`; no body is held that the
 //! limits do not allow; a client that leaves stops its query but never its write. Never: what is
 //! stored where, what SQL means; `Authorization` in a log.
 //!
-//! The order of the checks decides which of several errors a client sees: path, method, announced size of
-//! the body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`,
+//! The order of the checks decides which of several errors a client sees: size, framing and origin of the head, path,
+//! method, announced size of the body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`,
 //! `Accept-Encoding`, and only then the body: its size, load, and the content. Nothing is read of a body, and
 //! no client that waits for `100 Continue` is told to go on, before all that its head says is right.
 
 mod answer;
 mod body;
+mod budget;
+mod connections;
 pub mod encoding;
+mod heads;
 mod influx;
+mod logins;
 mod names;
 mod observe;
 mod parameters;
@@ -37,6 +41,7 @@ mod sql;
 mod status;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod write;
 
 use std::sync::Arc;
@@ -48,13 +53,21 @@ use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use respond::refusal;
-pub use serve::serve;
-pub use session::Vouched;
+pub use serve::{serve, serve_metrics};
+pub use session::{Sender, Vouched};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::model::{Code, Error, Mode, Result};
 use crate::query::Queries;
+
+use budget::Budget;
+use connections::Connections;
+use logins::Logins;
+
+/// One part in so many of the connections is for those from one address that have not authenticated. More would be of
+/// no use to a proxy, whose connections authenticate with their first request.
+const STRANGERS: usize = 4;
 
 /// What the wire is set up with, next to the engine's limits.
 #[derive(Debug, Clone)]
@@ -72,6 +85,13 @@ pub struct HttpOptions {
     pub body_idle: Duration,
     /// How long a client may pause while it takes a result.
     pub result_idle: Duration,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// `/metrics` asks for no credentials.
+    pub open_metrics: bool,
+    /// Only requests that call this server localhost, or by a loopback address, are answered: others come from pages
+    /// in a browser that had a name of theirs point here.
+    pub local_names_only: bool,
 }
 
 impl Default for HttpOptions {
@@ -83,6 +103,9 @@ impl Default for HttpOptions {
             body_memory_bytes: 512 << 20,
             body_idle: Duration::from_secs(30),
             result_idle: Duration::from_secs(60),
+            connections: 4_096,
+            open_metrics: false,
+            local_names_only: false,
         }
     }
 }
@@ -101,7 +124,9 @@ struct Inner {
     draining: AtomicBool,
     writes: Arc<Semaphore>,
     running_queries: Arc<Semaphore>,
-    body_memory: body::Budget,
+    body_memory: Budget,
+    connections: Connections,
+    logins: Logins,
     /// Bodies decoded at once: each may take its limit of memory before anyone can count it.
     decoding: Arc<Semaphore>,
 }
@@ -116,7 +141,9 @@ impl App {
                 draining: AtomicBool::new(false),
                 writes: Arc::new(Semaphore::new(limits.concurrent_writes)),
                 running_queries: Arc::new(Semaphore::new(limits.concurrent_queries)),
-                body_memory: body::Budget::new(options.body_memory_bytes),
+                body_memory: Budget::new(options.body_memory_bytes),
+                connections: Connections::new(options.connections, options.connections / STRANGERS),
+                logins: Logins::default(),
                 decoding: Arc::new(Semaphore::new(processors)),
                 engine,
                 queries,

@@ -1,6 +1,7 @@
-//! What surrounds every request: limits of its head, refusal while stopping, a request id, one log
-//! line, metrics, and no body for HEAD.
+//! What surrounds every request: refusal of its head and while stopping, a request id, one log line, metrics, and no
+//! body for HEAD.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +10,20 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_LENGTH;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use super::connections::{Connection, UnderWay};
 use super::respond::Failure;
-use super::{App, ROUTES, bare, body};
+use super::{App, ROUTES, Sender, bare, body, heads};
 use crate::metrics::Caller;
 use crate::model::{Code, Error};
 
-const HEADER_BYTES: usize = 32 << 10;
-const HEADER_COUNT: usize = 100;
 const LOGGED_PATH_CHARACTERS: usize = 200;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,8 +38,14 @@ pub enum Kind {
 }
 
 /// What the handler has found out about its request, for the log and the metrics.
-#[derive(Debug, Clone, Default)]
-pub struct Facts(Arc<Mutex<Known>>);
+#[derive(Clone, Default)]
+pub struct Facts {
+    known: Arc<Mutex<Known>>,
+    /// The client's address.
+    peer: Option<IpAddr>,
+    /// What the request came on, if that is a connection of ours.
+    connection: Option<Arc<Connection>>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -60,8 +67,19 @@ struct Database {
 }
 
 impl Facts {
+    fn new(extensions: &Extensions) -> Facts {
+        let connection = extensions.get::<Arc<Connection>>().cloned();
+        let peer = connection.as_ref().map(|connection| connection.peer);
+        Facts { peer: peer.or(extensions.get().map(|Sender(address)| *address)), connection, ..Facts::default() }
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A body of so many bytes came.
@@ -70,6 +88,13 @@ impl Facts {
     }
 
     /// The credentials are right.
+    pub fn authenticated(&self) {
+        if let Some(connection) = &self.connection {
+            connection.authenticate();
+        }
+    }
+
+    /// The credentials are right, and the tenant exists.
     pub fn identified(&self, user: &str, tenant: &str) {
         let mut known = self.lock();
         known.user = Some(user.to_owned());
@@ -98,13 +123,13 @@ impl Facts {
 /// The layer around all routes.
 pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let line = Line::new(app.clone(), &request);
-    let id = line.id.clone();
+    let (id, facts) = (line.id.clone(), line.facts.clone());
     let is_head = request.method() == Method::HEAD;
-    request.extensions_mut().insert(line.facts.clone());
-    let request = body::lingering(request);
-    let mut response = match refuse(&app, &request) {
-        Some(failure) => failure.into_response(),
-        None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    request.extensions_mut().insert(facts.clone());
+    let (parts, body) = body::lingering(request).into_parts();
+    let mut response = match refuse(&app, &parts, &facts) {
+        Err(refused) => refused.into_response(),
+        Ok(()) => match AssertUnwindSafe(next.run(Request::from_parts(parts, body))).catch_unwind().await {
             Ok(response) => response,
             Err(_) => Failure::from(Error::internal("the request met a fault of the server")).into_response(),
         },
@@ -116,19 +141,45 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     line.follow(response)
 }
 
-/// What is refused before any route looks at it.
-fn refuse(app: &App, request: &Request) -> Option<Failure> {
-    if app.is_draining() && !OPEN_PATHS.contains(&bare(request.uri().path())) {
-        return Some(Error::new(Code::Unavailable, "the server is stopping, nothing was stored").into());
+/// A request that comes to no route.
+struct Refused {
+    error: Error,
+    /// Nothing more can be read on this connection with certainty.
+    closes: bool,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Refused { error, closes: false }
     }
-    let headers = request.headers();
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let (most, many) = (HEADER_BYTES, HEADER_COUNT);
-    (bytes + target > most || headers.len() > many).then(|| {
-        let message = format!("request line and headers may have {most} bytes and {many} headers");
-        Error::new(Code::HeadersTooLarge, message).into()
-    })
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = Failure::from(self.error).into_response();
+        if self.closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// What is refused before any route looks at it.
+fn refuse(app: &App, parts: &Parts, facts: &Facts) -> Result<(), Refused> {
+    if app.is_draining() && !OPEN_PATHS.contains(&bare(parts.uri.path())) {
+        return Err(Error::new(Code::Unavailable, "the server is stopping, nothing was stored").into());
+    }
+    heads::check_size(parts)?;
+    // What came in another way than in bytes on a connection was framed by somebody else.
+    if facts.connection.is_some() {
+        heads::check_framing(parts).map_err(|error| Refused { error, closes: true })?;
+    }
+    heads::check_claims(&parts.headers)?;
+    heads::check_origin(parts)?;
+    if app.inner.options.local_names_only {
+        heads::check_local(parts)?;
+    }
+    Ok(())
 }
 
 /// Leaves the headers that a GET would have had.
@@ -162,6 +213,8 @@ struct Line {
     error: Option<Error>,
     bytes_out: u64,
     ending: Ending,
+    /// The connection is not idle before the last byte was taken.
+    _under_way: Option<UnderWay>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,9 +228,11 @@ enum Ending {
 impl Line {
     fn new(app: App, request: &Request) -> Line {
         let path = request.uri().path();
+        let facts = Facts::new(request.extensions());
         let known = ROUTES.iter().map(|route| route.0).find(|known| *known == bare(path));
         Line {
-            facts: Facts::default(),
+            _under_way: facts.connection.as_ref().map(Connection::begin),
+            facts,
             method: request.method().clone(),
             path: path.chars().take(LOGGED_PATH_CHARACTERS).collect(),
             api: known.map_or("other", |path| path.trim_start_matches('/')),
@@ -220,6 +275,7 @@ impl Line {
     fn log(&self, known: &Known) {
         let (user, database) = (known.user.as_deref(), known.database.as_ref().map(|database| database.name.as_str()));
         let id = self.id.to_str().unwrap_or_default();
+        let peer = self.facts.peer.map(tracing::field::display);
         let took = self.began.elapsed().as_secs_f64();
         let error = self.error.as_ref().map(|error| error.message.as_str());
         let outcome = match self.ending {
@@ -231,7 +287,7 @@ impl Line {
             ($level:ident) => {
                 tracing::$level!(
                     target: "siltdb::request",
-                    id, method = %self.method, path = self.path.as_str(), status = self.status, seconds = took,
+                    id, peer, method = %self.method, path = self.path.as_str(), status = self.status, seconds = took,
                     bytes_in = known.bytes_in, bytes_out = self.bytes_out, rows = known.rows, user, database,
                     error, outcome, "request"
                 )

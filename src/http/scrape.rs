@@ -2,17 +2,51 @@
 
 use std::sync::atomic::Ordering;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
 
-use super::App;
+use super::observe::{Facts, observe};
+use super::respond::{Failure, method_not_allowed};
+use super::{App, ping, session};
 use crate::metrics::{self, Kind, ProcessMemory, Reading, Resident};
+use crate::model::{Code, Error};
 
-/// The page that Prometheus reads.
-pub async fn scrape(State(app): State<App>) -> impl IntoResponse {
+/// The page that Prometheus reads, to an administrator: it names tenants, users and databases.
+///
+/// # Errors
+/// 401, 403; none where the page is open.
+pub async fn scrape(
+    State(app): State<App>,
+    Extension(facts): Extension<Facts>,
+    request: Request,
+) -> Result<Response, Failure> {
+    if !app.inner.options.open_metrics {
+        let (parts, _) = request.into_parts();
+        let user = session::authenticate(&app, session::claim(&parts)?, &facts).await?;
+        if !user.admin {
+            return Err(Error::new(Code::Forbidden, "only administrators may read /metrics").into());
+        }
+    }
+    Ok(page(State(app)).await)
+}
+
+async fn page(State(app): State<App>) -> Response {
     let page = app.inner.metrics.render(&readings(&app));
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page)
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response()
+}
+
+/// The service of a listener that is for metrics alone: whoever reaches it may read them.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/metrics", get(page))
+        .route("/api/v1/ping", get(ping::ping))
+        .fallback(|| async { Failure::from(Error::new(Code::NotFound, "here are only /metrics and /api/v1/ping")) })
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), observe))
+        .with_state(app)
 }
 
 /// What the process has in memory, and what was done about it.
@@ -97,6 +131,21 @@ fn readings(app: &App) -> Vec<Reading> {
     let writes = limits.concurrent_writes.saturating_sub(app.inner.writes.available_permits());
     family("siltdb_queries_running", "Queries under way", Kind::Gauge, &[(&[], queries as u64)]);
     family("siltdb_writes_running", "Writes under way", Kind::Gauge, &[(&[], writes as u64)]);
+    let (connections, gave_way, turned_away) = app.inner.connections.counts();
+    family("siltdb_connections", "Connections of clients", Kind::Gauge, &[(&[], connections as u64)]);
+    family(
+        "siltdb_connections_ended_total",
+        "Connections that had to give way to others, or found no place",
+        Kind::Counter,
+        &[(&[("reason", "gave way")], gave_way), (&[("reason", "turned away")], turned_away)],
+    );
+    let (wrong, busy) = app.inner.logins.counts();
+    family(
+        "siltdb_logins_refused_total",
+        "Logins that were refused",
+        Kind::Counter,
+        &[(&[("reason", "denied")], wrong), (&[("reason", "busy")], busy)],
+    );
     let held = app.inner.body_memory.held_bytes() as u64;
     family("siltdb_body_memory_bytes", "Bytes of request bodies held", Kind::Gauge, &[(&[], held)]);
     readings

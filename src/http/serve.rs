@@ -1,69 +1,124 @@
 //! Connections: accepted up to a number, each HTTP/1.1 with limits on its heads, all ended in good
-//! order.
+//! order. Which one gives way to a new one is decided in `connections`.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::IntoResponse;
+use futures::FutureExt;
 use http_body_util::BodyExt;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
+use super::connections::{Connections, Place};
 use super::patience::Patient;
 use super::respond::Failure;
-use super::{App, router};
+use super::throttle::Throttle;
+use super::{App, router, scrape};
 use crate::model::{Code, Error};
 
-const CONNECTIONS: u32 = 4_096;
-/// How long the head of a request may take, and how long an idle connection is kept for the next
-/// one: hyper times both as one. Less would race with clients that write every ten seconds.
+/// How long the first head of a connection may take, from when it was accepted.
+const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long each later one may take, and how long an idle connection is kept for it: hyper times both as one. Less
+/// would race with clients that write every ten seconds.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// What hyper reads of a head before it refuses with an empty 431. The limits proper are a layer
-/// of the router, which can say what is wrong, so these are wider.
-const HEAD_BYTES: usize = 128 << 10;
+/// of the router, which can say what is wrong, so these are wider. It is also what hyper holds of a body at a time, for
+/// strangers too.
+const HEAD_BYTES: usize = 64 << 10;
 const HEAD_COUNT: usize = 256;
 /// A pause after the system has refused to accept, for example without file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that are told at the same time that there is no place; more are closed without a word.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+/// Connections of those who only read metrics.
+const SCRAPERS: usize = 64;
 
 /// Serves until `stop` is ready, then takes no more connections and lets the requests under way end,
 /// for at most `patience`.
 pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = ()>, patience: Duration) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
     let (stopping, stopped) = watch::channel(false);
-    let service = router(app.clone());
-    let window = app.inner.options.result_idle;
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            accepted = listener.accept() => accepted,
-        };
-        match (accepted, places.clone().try_acquire_owned()) {
-            (Ok((stream, _)), Ok(place)) => {
-                tokio::spawn(converse(stream, window, service.clone(), stopped.clone(), place));
-            }
-            (Ok((stream, _)), Err(_)) => {
-                tokio::spawn(turn_away(stream));
-            }
-            (Err(error), _) if is_of_one_connection(&error) => {}
-            (Err(error), _) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    let acceptor = Acceptor::new(router(app.clone()), &app, app.inner.connections.clone(), stopped);
+    acceptor.accept_until(listener, stop).await;
+    app.drain();
+    stopping.send_replace(true);
+    drop(acceptor);
+    // Each connection holds a receiver.
+    if tokio::time::timeout(patience, stopping.closed()).await.is_err() {
+        tracing::warn!(?patience, "requests were still under way when the time to stop ran out");
+    }
+}
+
+/// Serves metrics and pings, to whoever can reach the listener, for as long as it is polled.
+pub async fn serve_metrics(listener: TcpListener, app: App) {
+    let (_stopping, stopped) = watch::channel(false);
+    let connections = Connections::new(SCRAPERS, SCRAPERS);
+    let acceptor = Acceptor::new(scrape::router(app.clone()), &app, connections, stopped);
+    acceptor.accept_until(listener, std::future::pending()).await;
+}
+
+/// What every connection is served with.
+struct Acceptor {
+    service: Router,
+    /// How long a client may take hardly anything of what it is sent.
+    window: Duration,
+    connections: Connections,
+    stopped: watch::Receiver<bool>,
+    turned_away: Arc<Semaphore>,
+    warnings: Throttle,
+}
+
+impl Acceptor {
+    fn new(service: Router, app: &App, connections: Connections, stopped: watch::Receiver<bool>) -> Acceptor {
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+        let window = app.inner.options.result_idle;
+        Acceptor { service, window, connections, stopped, turned_away, warnings: Throttle::default() }
+    }
+
+    async fn accept_until(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => match self.connections.admit(address.ip()) {
+                    Some(place) => {
+                        tokio::spawn(converse(stream, self.window, self.service.clone(), self.stopped.clone(), place));
+                    }
+                    None => self.turn_away(stream),
+                },
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if let Some(untold) = self.warnings.turn(Instant::now()) {
+                        tracing::warn!(%error, untold, "a connection could not be accepted");
+                    }
+                    self.connections.give_way();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
-    drop(listener);
-    app.drain();
-    stopping.send_replace(true);
-    if tokio::time::timeout(patience, places.acquire_many(CONNECTIONS)).await.is_err() {
-        tracing::warn!(?patience, "requests were still under way when the time to stop ran out");
+
+    /// Answers 503 without reading a request.
+    fn turn_away(&self, stream: TcpStream) {
+        if let Ok(turn) = self.turned_away.clone().try_acquire_owned() {
+            tokio::spawn(async move {
+                let _turn = turn;
+                // A client that does not take the answer has no claim to it.
+                let _ = tokio::time::timeout(Duration::from_secs(1), tell_to_leave(stream)).await;
+            });
+        }
     }
 }
 
@@ -78,27 +133,37 @@ async fn converse(
     window: Duration,
     service: Router,
     mut stopped: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;
     }
+    let (service, link) = (TowerToHyperService::new(service), place.0.clone());
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(link.clone());
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_COUNT)
-        .serve_connection(
-            TokioIo::new(Patient::new(stream, window, stopped.clone())),
-            TowerToHyperService::new(service),
-        );
-    tokio::pin!(connection);
+        .serve_connection(TokioIo::new(Patient::new(stream, window, stopped.clone())), service);
+    let mut connection = pin!(connection);
+    let mut reason = pin!(reason_to_end(&mut stopped, &place));
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
-        () = stop_is_asked(&mut stopped) => {
+        reason = &mut reason => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // What is under way is finished in any case. Who has to make room and sends a head, or has not taken
+            // the end of an answer, is cut.
+            if reason == Reason::Stopping || place.0.is_busy() {
+                connection.await
+            } else {
+                connection.now_or_never().unwrap_or(Ok(()))
+            }
         }
     };
     if let Err(error) = ended {
@@ -107,13 +172,32 @@ async fn converse(
     }
 }
 
-async fn stop_is_asked(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the server itself is gone, which asks for the same.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+/// Why a connection is ended from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Stopping,
+    /// Another one gets its place.
+    GivesWay,
+    /// No head came.
+    Silent,
 }
 
-/// Answers 503 without reading a request.
-async fn turn_away(mut stream: TcpStream) {
+async fn reason_to_end(stopped: &mut watch::Receiver<bool>, place: &Place) -> Reason {
+    let silent = async {
+        tokio::time::sleep(FIRST_HEAD_TIME).await;
+        if place.0.has_asked() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // An error means that the server itself is gone, which asks for the same.
+        _ = stopped.wait_for(|stopped| *stopped) => Reason::Stopping,
+        () = place.0.gives_way() => Reason::GivesWay,
+        () = silent => Reason::Silent,
+    }
+}
+
+async fn tell_to_leave(mut stream: TcpStream) -> io::Result<()> {
     let failure = Failure::from(Error::new(Code::Unavailable, "too many connections, nothing was stored"));
     let (parts, body) = failure.into_response().into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -122,11 +206,7 @@ async fn turn_away(mut stream: TcpStream) {
         answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
     }
     answer.push_str("\r\n");
-    let send = async {
-        stream.write_all(answer.as_bytes()).await?;
-        stream.write_all(&body).await?;
-        stream.shutdown().await
-    };
-    // A client that does not take the answer has no claim to it.
-    let _ = tokio::time::timeout(Duration::from_secs(1), send).await;
+    stream.write_all(answer.as_bytes()).await?;
+    stream.write_all(&body).await?;
+    stream.shutdown().await
 }

@@ -1,5 +1,7 @@
 //! Who asks, and in which tenant.
 
+use std::net::IpAddr;
+
 use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -9,6 +11,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::App;
+use super::budget::Holder;
+use super::connections::network;
+use super::logins::Refused;
 use super::observe::Facts;
 use super::parameters::Parameters;
 use crate::engine::User;
@@ -25,11 +30,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct Caller {
     pub user: User,
     pub tenant: TenantId,
+    /// With whom its bodies count.
+    pub holder: Holder,
 }
 
 /// Put among a request's extensions by a door that knows by itself who asks: the caller is root.
 #[derive(Debug, Clone, Copy)]
 pub struct Vouched;
+
+/// Put among a request's extensions by a door without connections of ours: the client's address.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender(pub IpAddr);
 
 /// What a request says of its sender, not yet examined.
 #[derive(Debug, Clone, Copy)]
@@ -61,18 +72,33 @@ pub fn claim(parts: &Parts) -> Result<Claim<'_>> {
 ///
 /// # Errors
 /// [`Code::MalformedAuthorization`]; [`Code::AccessDenied`] for an unknown user, a wrong password
-/// and an unknown tenant alike.
+/// and an unknown tenant alike; [`Code::Unavailable`] when too many passwords wait to be checked.
 pub async fn identify(app: &App, claim: Claim<'_>, parameters: &Parameters, facts: &Facts) -> Result<Caller> {
-    let user = match claim {
-        Claim::Vouched => app.engine().root().await?,
-        Claim::Header(header) => {
-            let (name, password) = credentials(header)?;
-            app.engine().authenticate(&name, password.expose_secret()).await?
-        }
-    };
+    let user = authenticate(app, claim, facts).await?;
     let tenant = app.engine().tenant(&user, &parameters.tenant).await?;
     facts.identified(&user.name, &parameters.tenant);
-    Ok(Caller { user, tenant })
+    let holder = Holder { user: user.id, peer: facts.peer().map(network) };
+    Ok(Caller { user, tenant, holder })
+}
+
+/// The user, in whatever tenant.
+///
+/// # Errors
+/// As [`identify`].
+pub async fn authenticate(app: &App, claim: Claim<'_>, facts: &Facts) -> Result<User> {
+    let header = match claim {
+        Claim::Vouched => return app.engine().root().await,
+        Claim::Header(header) => header,
+    };
+    let (name, password) = credentials(header)?;
+    let found = app.engine().authenticate_from(facts.peer().map(network), &name, password.expose_secret()).await;
+    match found.as_ref().map_err(|error| error.code) {
+        Err(Code::AccessDenied) => app.inner.logins.refused(Refused::Wrong, &name, facts.peer()),
+        Err(Code::Unavailable) => app.inner.logins.refused(Refused::Busy, &name, facts.peer()),
+        Ok(_) => facts.authenticated(),
+        Err(_) => {}
+    }
+    found
 }
 
 /// User and password of `Basic base64(user:password)` (RFC 7617). The header is never repeated in

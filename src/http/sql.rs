@@ -39,7 +39,8 @@ pub async fn sql(
     parameters.check_stream_trigger()?;
     let format = format::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
     let coding = encoding::negotiate(header_text(&parts.headers, ACCEPT_ENCODING)?.as_deref())?;
-    let payload = body::read(&app, body, limit).await?;
+    let share = app.inner.body_memory.share(caller.holder);
+    let payload = body::read(body, limit, app.inner.options.body_idle, share).await?;
     facts.received(payload.bytes.len());
     let (text, _share) = payload.decode(&app, request_coding).await?.into_parts();
     let permit = app.query_permit()?;

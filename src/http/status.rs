@@ -14,7 +14,7 @@ pub fn status(code: Code) -> StatusCode {
             StatusCode::BAD_REQUEST
         }
         Code::MissingAuthorization | Code::AccessDenied => StatusCode::UNAUTHORIZED,
-        Code::ModeForbids => StatusCode::FORBIDDEN,
+        Code::ModeForbids | Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

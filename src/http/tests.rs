@@ -84,6 +84,10 @@ async fn sql(app: &App, headers: &[(&str, &str)], body: &'static str) -> Answere
     call(app, "POST", "/api/v1/sql?pretty=true", &headers, body).await
 }
 
+async fn scrape(app: &App) -> Answered {
+    call(app, "GET", "/metrics", &[("authorization", ROOT)], "").await
+}
+
 #[tokio::test]
 async fn ping_and_metrics() {
     let app = app().await;
@@ -98,7 +102,7 @@ async fn ping_and_metrics() {
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert!(head.header("content-length").is_some_and(|length| length != "0"));
     write(&app, "/api/v1/write", "m f=1").await;
-    let page = call(&app, "GET", "/metrics", &[], "").await;
+    let page = scrape(&app).await;
     assert_eq!(page.header("content-type"), Some(crate::metrics::CONTENT_TYPE));
     assert!(page.text().contains("http_writes{tenant=\"cnosdb\",user=\"root\",database=\"public\""), "{}", page.text());
     assert!(page.text().contains("siltdb_store_requests_total{operation=\"put\"}"));
@@ -183,12 +187,12 @@ async fn names_that_do_not_exist_are_no_labels() {
                 assert_eq!(send(&app, request("POST", &tenant, &[("authorization", ROOT)], "")).await.status, 401);
             }
         }
-        counts.push(series(call(&app, "GET", "/metrics", &[], "").await.text()));
+        counts.push(series(scrape(&app).await.text()));
     }
     // Only the page's own series came with the second round: the first scrape counts from then on.
     assert!(counts[1] - counts[0] < 20, "{counts:?}");
     assert_eq!(write(&app, "/api/v1/write?db=public", "m f=1 1").await.status, 200);
-    let page = call(&app, "GET", "/metrics", &[], "").await;
+    let page = scrape(&app).await;
     assert!(!page.text().contains("wrong"), "{}", page.text());
     for line in [
         "http_writes{tenant=\"cnosdb\",user=\"root\",host=\"\",api=\"api/v1/write\"} 2000",
@@ -386,7 +390,7 @@ async fn while_stopping() {
     assert_eq!((refused.status, refused.code().as_str(), refused.header("retry-after")), (503, "000000", Some("1")));
     assert_eq!(sql(&app, &[], "select 1").await.status, 503);
     assert!(call(&app, "GET", "/api/v1/ping", &[], "").await.text().contains("stopping"));
-    assert_eq!(call(&app, "GET", "/metrics", &[], "").await.status, 200);
+    assert_eq!(scrape(&app).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -423,3 +427,4 @@ fn every_status_is_reachable_by_some_code() {
 
 mod answers;
 mod server;
+mod strangers;

@@ -45,7 +45,8 @@ pub async fn receive(app: App, facts: Facts, request: Request, route: Route) -> 
     if body::waits_to_continue(&parts.headers) {
         app.engine().database(caller.tenant, &parameters.database).await?;
     }
-    let payload = body::read(&app, body, limit).await?;
+    let share = app.inner.body_memory.share(caller.holder);
+    let payload = body::read(body, limit, app.inner.options.body_idle, share).await?;
     facts.received(payload.bytes.len());
     let (text, share) = payload.decode(&app, coding).await?.into_parts();
     let permit = app.write_permit()?;

@@ -54,6 +54,8 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     ModeForbids,
+    /// Not for whoever asks, or not for whom it is asked: a page of another site in somebody's browser.
+    Forbidden,
     BodyTooLarge,
     HeadersTooLarge,
     QueryTimeout,
@@ -114,6 +116,7 @@ impl Code {
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::ModeForbids
+            | Code::Forbidden
             | Code::BodyTooLarge
             | Code::HeadersTooLarge
             | Code::QueryTimeout

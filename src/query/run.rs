@@ -313,6 +313,14 @@ fn drive(
     .boxed()
 }
 
+/// Some rows of a batch.
+struct Piece {
+    rows: RecordBatch,
+    bytes: usize,
+    /// Of the whole batch, which stays in memory as long as any of its rows do.
+    share: Arc<Share>,
+}
+
 /// Sends a batch in pieces; `false` when nobody wants it any more.
 async fn hand_over(batch: RecordBatch, shares: &Share, sender: &mpsc::Sender<Piece>) -> DataFusionResult<bool> {
     let bytes = pieces::bytes_of(&batch);

@@ -17,6 +17,7 @@
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `memory` | what one statement, and many at once, take of the machine's memory, whatever they ask for |
+//! | `strangers` | who has no credentials and holds connections takes nothing from others |
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
 //! | `unread` | results that nobody reads leave a server with the memory it may have, and come back |
@@ -44,6 +45,7 @@ mod retention;
 mod server;
 mod sql;
 mod stores;
+mod strangers;
 mod two_zeros;
 mod unread;
 mod upgrade;

@@ -11,7 +11,10 @@ use crate::platform::{Function, Options};
 use crate::server::{Server, Target};
 
 /// Files that a function cannot hold, and why.
-const OTHERS: [(&str, &str); 1] = [("busy.http", "a process of a function has one request at a time")];
+const OTHERS: [(&str, &str); 2] = [
+    ("busy.http", "a process of a function has one request at a time"),
+    ("server.http", "AWS reads the heads, and a function has no address of its machine's"),
+];
 
 /// Exchanges whose bodies hold the counters of the process that is asked, or times.
 const OF_THE_PROCESS: [&str; 3] =

@@ -9,13 +9,13 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-async fn start(app: App) -> Server {
+pub async fn start(app: App) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -27,7 +27,7 @@ async fn start(app: App) -> Server {
 }
 
 /// Sends bytes and reads until the server closes.
-async fn talk(address: SocketAddr, bytes: &[u8]) -> String {
+pub async fn talk(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut out = Vec::new();
@@ -160,5 +160,33 @@ async fn the_sender_of_a_refused_body_sees_the_answer() {
         let answer = talk(server.address, &bytes).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         assert!(answer.contains("HTTP/1.1 200 OK"), "{answer}");
+    }
+}
+
+/// What somebody on the way could read as another request, or as one for another host.
+#[tokio::test]
+async fn heads_that_could_be_read_in_two_ways_are_refused() {
+    let server = start(app().await).await;
+    let write = format!("POST /api/v1/write HTTP/1.1\r\nauthorization: {ROOT}\r\n");
+    let body = "5\r\nm f=1\r\n0\r\n\r\n";
+    for (request, status) in [
+        ("GET /api/v1/ping HTTP/1.0\r\n\r\n".to_owned(), 200),
+        ("GET /api/v1/ping HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n".to_owned(), 400),
+        (
+            format!("{write}host: x\r\nauthorization: {ROOT}\r\ncontent-length: 5\r\nconnection: close\r\n\r\nm f=1"),
+            400,
+        ),
+        (format!("{write}host: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n{body}"), 400),
+        (format!("{write}host: x\r\ntransfer-encoding: identity\r\ntransfer-encoding: chunked\r\n\r\n{body}"), 400),
+        (format!("{write}host: x\r\ntransfer-encoding: Chunked\r\nconnection: close\r\n\r\n{body}"), 200),
+    ] {
+        // Without a "close" of the client's the server has to close, or this would wait for half a minute.
+        let answer = tokio::time::timeout(Duration::from_secs(20), talk(server.address, request.as_bytes())).await;
+        let answer = answer.unwrap_or_else(|_| panic!("left open: {request}"));
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")) || answer.starts_with(&format!("HTTP/1.0 {status}")),
+            "{request}\n{answer}"
+        );
     }
 }

@@ -85,7 +85,7 @@ fn names_and_aliases_lead_to_the_bounds() {
 
 fn allowance(time: Duration, pool: &Arc<dyn MemoryPool>) -> Arc<ConfigOptions> {
     let mut options = ConfigOptions::new();
-    let allowance = Allowance::new(tokio::time::Instant::now() + time, time, pool);
+    let allowance = Allowance::new(tokio::time::Instant::now() + time, time, pool.clone());
     allowance.planned().unwrap();
     options.extensions.insert(allowance);
     Arc::new(options)
