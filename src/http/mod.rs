@@ -173,14 +173,22 @@ impl App {
         })
     }
 
-    fn query_permit(&self) -> Result<OwnedSemaphorePermit> {
-        self.inner.running_queries.clone().try_acquire_owned().map_err(|_| {
-            let most = self.engine().limits().concurrent_queries;
-            let message = format!("Concurrent query request limit exceeded: {most} queries are under way");
-            Error::new(Code::TooManyQueries, message)
-        })
+    /// Waits a moment: where many short queries come at once, or others are just ending, there soon is room.
+    async fn query_permit(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = self.inner.running_queries.clone().acquire_owned();
+        match tokio::time::timeout(ADMISSION, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => {
+                let most = self.engine().limits().concurrent_queries;
+                let message = format!("Concurrent query request limit exceeded: {most} queries are under way");
+                Err(Error::new(Code::TooManyQueries, message))
+            }
+        }
     }
 }
+
+/// How long a query waits for others to end before it is refused.
+const ADMISSION: Duration = Duration::from_secs(2);
 
 /// A path, what its methods are, and how they are served.
 type Route = (&'static str, &'static str, fn() -> MethodRouter<App>);

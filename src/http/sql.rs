@@ -43,7 +43,7 @@ pub async fn sql(
     let payload = body::read(body, limit, app.inner.options.body_idle, share).await?;
     facts.received(payload.bytes.len());
     let (text, _share) = payload.decode(&app, request_coding).await?.into_parts();
-    let permit = app.query_permit()?;
+    let permit = app.query_permit().await?;
     let statement = String::from_utf8_lossy(&text).into_owned();
     log(&statement);
     let meter = Arc::new(Meter::new());

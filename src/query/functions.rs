@@ -81,6 +81,15 @@ pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     .collect()
 }
 
+/// Whether a function of this name takes no longer than to read its arguments, and makes no more. Those that
+/// are only ours are numbers and truths, but for what looks for a pattern.
+pub(super) fn is_cheap(name: &str) -> bool {
+    match table::find(name) {
+        Some(row) => row.work.is_none() && !matches!(row.output, Output::Grows(_)),
+        None => !matching::NAMES.contains(&name),
+    }
+}
+
 /// The functions that take a lambda, with a bound on what it takes from its row.
 pub fn higher_order_functions(defaults: Vec<Arc<HigherOrderUDF>>) -> Vec<Arc<HigherOrderUDF>> {
     let bounded = |inner| Arc::new(HigherOrderUDF::new_from_impl(BoundedLambda { inner }));

@@ -116,6 +116,14 @@ impl MergeExec {
         &self.metrics
     }
 
+    /// Rows of its sources, or of those of one partition.
+    pub(super) fn rows(&self, partition: Option<usize>) -> u64 {
+        match partition {
+            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(Source::rows).sum(),
+            None => self.sources().map(Source::rows).sum(),
+        }
+    }
+
     fn sources(&self) -> impl Iterator<Item = &Source> {
         self.groups.iter().flatten().flatten()
     }
@@ -258,10 +266,7 @@ impl ExecutionPlan for MergeExec {
 
     /// Duplicates make every count an estimate.
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let rows: u64 = match args.partition() {
-            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(Source::rows).sum(),
-            None => self.sources().map(Source::rows).sum(),
-        };
+        let rows = self.rows(args.partition());
         let mut statistics = Statistics::new_unknown(&self.schema());
         statistics.num_rows = usize::try_from(rows).map_or(Certainty::Absent, Certainty::Inexact);
         Ok(Arc::new(statistics))

@@ -28,6 +28,7 @@ mod functions;
 mod group;
 mod guard;
 mod insert;
+mod lanes;
 mod limits;
 mod literals;
 mod memory;
@@ -184,7 +185,7 @@ impl Queries {
         let statement = statement::parse(sql, limits)?;
         check_mode(session.mode, &statement)?;
         match &statement {
-            Statement::Query(_) | Statement::Explain(_) => self.inner.watch.admit()?,
+            Statement::Query(_) | Statement::Explain(_) => self.inner.watch.admit().await?,
             // Writes are not refused for what queries take.
             Statement::Insert(_) => self.inner.watch.wake(),
             _ => {}

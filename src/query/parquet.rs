@@ -156,6 +156,13 @@ impl Files {
     }
 }
 
+/// Rows of the files that a scan reads. `None`: there are others among them.
+pub(super) fn rows(scan: &FileScanConfig) -> Option<usize> {
+    let files = scan.file_groups.iter().flat_map(FileGroup::iter);
+    let rows = files.map(|file| file.extension::<Arc<DataFile>>().map(|file| file.rows));
+    usize::try_from(rows.sum::<Option<u64>>()?).ok()
+}
+
 /// Opens data files for DataFusion.
 #[derive(Debug)]
 struct Readers {

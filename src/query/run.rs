@@ -39,7 +39,7 @@ use super::{
     allowance::{AbandonOnDrop, Allowance},
     casts,
     errors::{external, from_datafusion, from_join, from_planning, is_of_row_filter},
-    pieces,
+    lanes, pieces,
     provider::SnapshotTable,
     shares::Part,
     star,
@@ -118,6 +118,30 @@ async fn start(
     showing: Option<Showing>,
     filter_in_scans: bool,
 ) -> Result<Output> {
+    let prepared = prepare(request, statement, showing, filter_in_scans).await?;
+    let schema = prepared.plan.schema();
+    let mut batches = drive(request, prepared);
+    let first = batches.try_next().await?;
+    let share = Share::new(&request.part, "answer");
+    Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed(), share })
+}
+
+/// A query that can be run.
+struct Prepared {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    /// Of the tails that no cache has room for.
+    tails: Share,
+    /// Work that does not give way looks whether anybody waits.
+    waiting: AbandonOnDrop,
+}
+
+async fn prepare(
+    request: &Request,
+    statement: Arc<DataFusionStatement>,
+    showing: Option<Showing>,
+    filter_in_scans: bool,
+) -> Result<Prepared> {
     let (catalogs, widest, tails) = match timeout_at(request.deadline, snapshots(request, &statement)).await {
         Ok(found) => found?,
         Err(_) => return Err(request.timed_out()),
@@ -131,12 +155,15 @@ async fn start(
     let waiting = allowance.abandon_on_drop();
     let (state, plan) = plan(request, state, statement, showing, widest >= star::WIDE).await?;
     allowance.planned().map_err(|error| from_datafusion(&error))?;
-    let schema = plan.schema();
     let context = request.queries.context.task(&state, &request.part);
-    let mut batches = drive(request, plan, context, tails, waiting);
-    let first = batches.try_next().await?;
-    let share = Share::new(&request.part, "answer");
-    Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed(), share })
+    Ok(Prepared { plan, context, tails, waiting })
+}
+
+/// The plan of a query, as it would run.
+#[cfg(test)]
+pub(super) async fn planned(request: &Request, query: Box<ast::Query>) -> Arc<dyn ExecutionPlan> {
+    let statement = DataFusionStatement::Statement(Box::new(ast::Statement::Query(query)));
+    prepare(request, Arc::new(statement), None, true).await.unwrap().plan
 }
 
 /// Whether a statement is one SELECT from one table. Walks it, which takes a deep stack.
@@ -278,15 +305,12 @@ struct Running {
 
 /// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
 /// past the deadline.
-fn drive(
-    request: &Request,
-    plan: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
-    tails: Share,
-    waiting: AbandonOnDrop,
-) -> BoxStream<'static, Result<RecordBatch>> {
+fn drive(request: &Request, prepared: Prepared) -> BoxStream<'static, Result<RecordBatch>> {
+    let Prepared { plan, context, tails, waiting } = prepared;
     let (sender, pieces) = mpsc::channel(PIECES_IN_FLIGHT);
     let share = Share::new(&request.part, "rows on their way to the client");
+    let threads = &request.queries.threads;
+    let runtime = if lanes::is_small(&plan) { threads.handle_of_small() } else { threads.handle() };
     let work = async move {
         let mut batches = execute_stream(plan, context)?;
         while let Some(batch) = batches.try_next().await? {
@@ -297,7 +321,7 @@ fn drive(
         Ok(())
     };
     let mut task = JoinSet::new();
-    task.spawn_on(work, &request.queries.threads.handle());
+    task.spawn_on(work, &runtime);
     let limit = request.engine().limits().query_time;
     let (deadline, part) = (request.deadline, request.part.clone());
     let running = Running { pieces, task, deadline, limit, part, _tails: tails, latest: None, _waiting: waiting };

@@ -57,7 +57,7 @@ impl TailExec {
         }
     }
 
-    fn rows(&self, partition: Option<usize>) -> usize {
+    pub(super) fn rows(&self, partition: Option<usize>) -> usize {
         let of = |parts: &Vec<TailRows>| parts.iter().map(TailRows::count).sum::<usize>();
         match partition {
             Some(partition) => self.parts.get(partition).map_or(0, of),

@@ -29,29 +29,31 @@ const STACK_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) struct Threads {
     runtime: Option<Runtime>,
+    /// Of small queries.
+    small: Option<Runtime>,
 }
 
 impl Threads {
-    /// As many threads as there are processors.
+    /// As many threads as there are processors, and as many again for small queries: whichever there are of, they have
+    /// all processors, and where there are both, half of them each.
     pub(super) fn new() -> Result<Threads> {
-        let runtime = Builder::new_multi_thread()
-            .thread_name("siltdb-query")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(|error| Error::new(Code::Unavailable, format!("no threads for queries: {error}")))?;
-        Ok(Threads { runtime: Some(runtime) })
+        Ok(Threads { runtime: Some(threads("siltdb-query")?), small: Some(threads("siltdb-small")?) })
     }
 
     /// Our threads; a caller on a runtime of one thread wants everything there: it owns time.
     fn own(&self) -> Option<&Handle> {
-        let is_single = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
-        self.runtime.as_ref().filter(|_| !is_single).map(Runtime::handle)
+        self.runtime.as_ref().filter(|_| !is_single()).map(Runtime::handle)
     }
 
     /// Where to spawn.
     pub(super) fn handle(&self) -> Handle {
         self.own().cloned().unwrap_or_else(Handle::current)
+    }
+
+    /// Where to spawn what is small.
+    pub(super) fn handle_of_small(&self) -> Handle {
+        let own = self.small.as_ref().filter(|_| !is_single());
+        own.map_or_else(Handle::current, |runtime| runtime.handle().clone())
     }
 
     /// Runs work that recurses deeply; `None` if no thread could be had for it.
@@ -73,10 +75,23 @@ impl Threads {
 impl Drop for Threads {
     /// Without waiting: it may be dropped where nothing may block.
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        for runtime in [self.runtime.take(), self.small.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
     }
+}
+
+fn is_single() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
+}
+
+fn threads(name: &str) -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name(name)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Code::Unavailable, format!("no threads for queries: {error}")))
 }
 
 /// A reader whose requests are made on another runtime.

@@ -26,8 +26,12 @@ const LINGER: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// ... but who has not let go after this time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// New queries are refused above this share of the limit, in percent.
-const REFUSED_ABOVE: u64 = 90;
+/// New queries wait above this share of the limit, in percent, ...
+const WAIT_ABOVE: u64 = 85;
+/// ... at most for so long, ...
+const WAIT: Duration = Duration::from_secs(2);
+/// ... and above this share the largest is ended.
+const ENDED_ABOVE: u64 = 95;
 
 /// Watches over the memory of the process.
 #[derive(Debug)]
@@ -79,12 +83,16 @@ impl Watch {
         Ok(Watch { shared, wake: Some(wake) })
     }
 
-    /// Lets a query begin.
+    /// Lets a query begin, as soon as there is memory.
     ///
-    /// Errors: the process is short of memory, and there are queries that will give some back.
-    pub(super) fn admit(&self) -> Result<()> {
+    /// Errors: the process stays short of memory, and there are queries that will give some back.
+    pub(super) async fn admit(&self) -> Result<()> {
         let shared = &self.shared;
-        if shared.is_short.load(Ordering::Relaxed) && shared.parts.are_there() {
+        let began = Instant::now();
+        while shared.is_short() && began.elapsed() < WAIT {
+            tokio::time::sleep(INTERVAL).await;
+        }
+        if shared.is_short() {
             shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             let message = format!(
                 "the process is short of memory (setting 'memory_bytes', {} MiB): no query is begun before others \
@@ -138,11 +146,16 @@ fn watch(memory: &ProcessMemory, watched: &Weak<Shared>, woken: &Receiver<()>) {
 }
 
 impl Shared {
+    /// Whether there is too little memory for another query, and others will give some back.
+    fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed) && self.parts.are_there()
+    }
+
     fn look(&self, memory: &ProcessMemory, last_end: &mut Option<Instant>) {
         let Some(resident) = memory.read() else { return };
-        self.is_short.store(resident.own > self.limit / 100 * REFUSED_ABOVE, Ordering::Relaxed);
+        self.is_short.store(resident.own > self.limit / 100 * WAIT_ABOVE, Ordering::Relaxed);
         let pause = if self.parts.is_one_ending() { PATIENCE } else { PAUSE };
-        if resident.own <= self.limit || last_end.is_some_and(|last| last.elapsed() < pause) {
+        if resident.own <= self.limit / 100 * ENDED_ABOVE || last_end.is_some_and(|last| last.elapsed() < pause) {
             return;
         }
         let (limit, own) = (self.limit >> 20, resident.own >> 20);
@@ -167,11 +180,11 @@ mod tests {
         let parts = Arc::new(Parts::default());
         // Any process has more than this.
         let watch = Watch::begin(1 << 20, parts.clone()).unwrap();
-        assert!(watch.admit().is_ok());
+        assert!(watch.admit().await.is_ok());
         let part = parts.begin(&pool);
         let error = tokio::time::timeout(Duration::from_secs(60), part.ended()).await.unwrap();
         assert!(error.message.contains("'memory_bytes'"), "{error}");
-        let refused = watch.admit().unwrap_err();
+        let refused = watch.admit().await.unwrap_err();
         assert_eq!(refused.code, Code::TooManyQueries);
         let counts = watch.counts();
         // Counted a moment after it was told.
@@ -181,21 +194,21 @@ mod tests {
         assert_eq!((counts.ended.load(Ordering::Relaxed), counts.refused.load(Ordering::Relaxed)), (1, 1));
         drop(part);
         // Where nobody could give memory back, it is tried. The thread may be looking at the part just now.
-        while watch.admit().is_err() {
+        while watch.admit().await.is_err() {
             std::thread::sleep(INTERVAL);
         }
     }
 
-    #[test]
-    fn below_it_nothing_happens() {
+    #[tokio::test]
+    async fn below_it_nothing_happens() {
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         for limit in [usize::MAX, 1 << 50] {
             let parts = Arc::new(Parts::default());
             let watch = Watch::begin(limit, parts.clone()).unwrap();
-            watch.admit().unwrap();
+            watch.admit().await.unwrap();
             let _part = parts.begin(&pool);
             std::thread::sleep(INTERVAL * 10);
-            watch.admit().unwrap();
+            watch.admit().await.unwrap();
             assert!(!parts.is_one_ending());
         }
     }

@@ -149,11 +149,14 @@ impl Matching {
     }
 }
 
+/// What [`Matching`] is called.
+pub(super) const NAMES: [&str; 2] = ["LIKE", "~"];
+
 impl ScalarUDFImpl for Matching {
     fn name(&self) -> &'static str {
         match self.compares {
-            Compares::Like { .. } => "LIKE",
-            Compares::Regex(_) => "~",
+            Compares::Like { .. } => NAMES[0],
+            Compares::Regex(_) => NAMES[1],
         }
     }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod ends;
 mod hostile;
+mod lanes;
 mod made;
 mod memory;
 mod scan;
