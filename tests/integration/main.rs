@@ -2,6 +2,7 @@
 //!
 //! | module | proves |
 //! |---|---|
+//! | `abuse` | hostile statements, many at once, take nothing from clients that behave |
 //! | `wire` | the HTTP contract, case by case: `tests/wire/*.http` |
 //! | `results` | the two binary formats, which a text file cannot hold |
 //! | `sql` | SQL, each file of `tests/sql/*.slt` with the data in the tail, half flushed, and settled |
@@ -26,6 +27,7 @@
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
 //! read the difference before you believe it.
 
+mod abuse;
 mod architecture;
 mod bucket;
 mod client;

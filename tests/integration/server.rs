@@ -173,6 +173,11 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: what a crash, a power cut or the kernel's memory killer does.
     pub fn kill9(&mut self) {
         self.child.kill().expect("a child of ours");
