@@ -3,10 +3,11 @@
 use std::{ops::Range, sync::Arc};
 
 use datafusion::arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
+    array::{ArrayRef, AsArray, RecordBatch},
     datatypes::DataType,
-    error::ArrowError,
 };
+
+use super::memory::weight;
 
 /// About the bytes of a piece. A row is never cut, so one of more bytes is a piece of its own.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
@@ -45,56 +46,10 @@ fn cut(batch: &RecordBatch, rows: Range<usize>) -> RecordBatch {
 /// The bytes that a batch holds. Of one that is a slice of something larger, only those of its own rows: the
 /// rest is another's.
 pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
-    let own: usize = batch.columns().iter().map(|column| bytes_of_array(column.as_ref())).sum();
+    let own = weight::of_batch(batch);
     // Builders double what they need.
     let allocated = batch.get_array_memory_size();
     if allocated < own.saturating_mul(3) { allocated.max(own) } else { own }
-}
-
-fn bytes_of_array(array: &dyn Array) -> usize {
-    let (rows, nulls) = (array.len(), array.nulls().map_or(0, |nulls| nulls.len() / 8));
-    let held = match array.data_type() {
-        DataType::Utf8View => views(array.as_string_view().views(), rows),
-        DataType::BinaryView => views(array.as_binary_view().views(), rows),
-        DataType::Struct(_) => array.as_struct().columns().iter().map(|column| bytes_of_array(column.as_ref())).sum(),
-        DataType::List(_) => {
-            let list = array.as_list::<i32>();
-            rows * 4 + items(list.values().as_ref(), list.value_offsets().iter().map(|offset| i64::from(*offset)))
-        }
-        DataType::LargeList(_) => {
-            let list = array.as_list::<i64>();
-            rows * 8 + items(list.values().as_ref(), list.value_offsets().iter().copied())
-        }
-        DataType::Map(_, _) => {
-            let map = array.as_map();
-            rows * 4 + items(map.entries(), map.value_offsets().iter().map(|offset| i64::from(*offset)))
-        }
-        DataType::FixedSizeList(_, _) => bytes_of_array(array.as_fixed_size_list().values().as_ref()),
-        DataType::Dictionary(_, _) => {
-            let coded = array.as_any_dictionary();
-            bytes_of_array(coded.keys()) + bytes_of_array(coded.values().as_ref())
-        }
-        _ => flat(array).unwrap_or_else(|_| array.get_array_memory_size()),
-    };
-    held + nulls
-}
-
-fn flat(array: &dyn Array) -> Result<usize, ArrowError> {
-    array.to_data().get_slice_memory_size()
-}
-
-/// A view is sixteen bytes; of more than twelve the text is elsewhere.
-fn views(views: &[u128], rows: usize) -> usize {
-    let elsewhere = views.iter().map(|view| (*view & u128::from(u32::MAX)) as usize).filter(|length| *length > 12);
-    rows * 16 + elsewhere.sum::<usize>()
-}
-
-/// The items between the first and the last of a list's offsets.
-fn items(values: &dyn Array, mut offsets: impl Iterator<Item = i64>) -> usize {
-    let first = offsets.next().unwrap_or(0);
-    let last = offsets.last().unwrap_or(first);
-    let place = |offset: i64| usize::try_from(offset).unwrap_or(0);
-    bytes_of_array(values.slice(place(first), place(last - first)).as_ref())
 }
 
 #[cfg(test)]

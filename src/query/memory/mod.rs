@@ -14,7 +14,7 @@ mod pieces;
 mod pool;
 mod recent;
 mod unnest;
-mod weight;
+pub(super) mod weight;
 mod windows;
 
 use std::sync::Arc;
