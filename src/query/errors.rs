@@ -25,6 +25,11 @@ pub fn is_of_row_filter(error: &Error) -> bool {
     error.code == Code::Arrow && error.message.starts_with(OF_ROW_FILTER)
 }
 
+/// Whether the pool of queries had too little.
+pub fn is_of_memory(error: &DataFusionError) -> bool {
+    ours(error).is_none() && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
 /// The failure of planning: what DataFusion calls internal there, a call with wrong arguments for one,
 /// is what a statement asks for and cannot have.
 pub fn from_planning(error: &DataFusionError) -> Error {

@@ -11,7 +11,7 @@ use datafusion::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
         SchemaProvider,
     },
-    common::{Result as DataFusionResult, TableReference, tree_node::TreeNodeRecursion},
+    common::{DataFusionError, Result as DataFusionResult, TableReference, tree_node::TreeNodeRecursion},
     execution::{SessionState, TaskContext},
     logical_expr::{ExplainFormat, ExplainOption, LogicalPlan, LogicalPlanBuilder},
     physical_plan::{ExecutionPlan, execute_stream},
@@ -38,7 +38,7 @@ use super::{
     Output, Request, Share,
     allowance::{AbandonOnDrop, Allowance},
     casts,
-    errors::{external, from_datafusion, from_join, from_planning, is_of_row_filter},
+    errors::{external, from_datafusion, from_join, from_planning, is_of_memory, is_of_row_filter},
     lanes, pieces,
     provider::SnapshotTable,
     shares::Part,
@@ -383,8 +383,17 @@ impl Running {
         }
         match self.task.join_next().await? {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Err(from_datafusion(&error))),
+            Ok(Err(error)) => Some(Err(self.failure(&error))),
             Err(error) => Some(Err(from_join(&error))),
         }
+    }
+
+    /// Where others hold the memory, who asks again later may well get it.
+    fn failure(&self, error: &DataFusionError) -> Error {
+        if is_of_memory(error) && self.part.others_hold_most() {
+            let text = "other queries hold most of the memory of queries (setting 'query_memory_bytes'): try again";
+            return Error::new(Code::TooManyQueries, text);
+        }
+        from_datafusion(error)
     }
 }

@@ -101,6 +101,14 @@ impl Part {
         self.ended.borrow().is_some()
     }
 
+    /// Whether the other queries hold more than half of the pool.
+    pub(super) fn others_hold_most(&self) -> bool {
+        match self.pool.memory_limit() {
+            MemoryLimit::Finite(limit) => self.pool.reserved().saturating_sub(self.held()) > limit / 2,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => false,
+        }
+    }
+
     /// Notes how many bytes the rows have that are given out now.
     pub(super) fn give_out(&self, bytes: usize) {
         self.latest.store(bytes, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::array::AsArray;
+use datafusion::execution::memory_pool::MemoryConsumer;
 
 use super::*;
 use crate::query::memory::operators::OPERATORS;
@@ -167,4 +168,20 @@ async fn ordinary_plans_are_left_alone() {
             assert!(!plan.contains(ours), "{text}: {plan}");
         }
     }
+}
+
+/// What others hold is given back some time; what a statement would need for itself alone is not.
+#[tokio::test]
+async fn who_needs_little_is_told_to_come_again() {
+    let sql = Sql::with(Limits { query_memory_bytes: 64 << 20, ..Limits::default() }).await;
+    sql.all(&["CREATE TABLE m (n BIGINT, TAGS(h))", "INSERT m (time, h, n) VALUES (1, 'a', 1), (2, 'b', 2)"]).await;
+    let others = MemoryConsumer::new("others").register(sql.queries.inner.context.pool());
+    others.try_grow(64 << 20).unwrap();
+    let little = "SELECT h, array_agg(n ORDER BY n) FROM m GROUP BY h ORDER BY h";
+    let error = sql.error(little).await;
+    assert_eq!(error.code, Code::TooManyQueries, "{}", error.message);
+    others.free();
+    sql.run(little).await.unwrap();
+    let much = "SELECT array_length(array_agg(repeat(cast(value AS VARCHAR), 2000))) FROM generate_series(1, 1000000)";
+    assert_eq!(sql.code(much).await, Code::Planning);
 }
