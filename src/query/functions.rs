@@ -62,6 +62,8 @@ pub const CALL_ELEMENTS: u64 = 4_000_000;
 /// `array_has(list, a)`. A bounded function does neither.
 const KEPT: [&str; 3] = ["array_has", "log", "power"];
 
+/// Functions whose comparison with a constant DataFusion turns into one of their argument.
+const INVERTED: [&str; 2] = ["date_part", "floor"];
 /// Functions that tell where data lies.
 const REMOVED: [&str; 2] = ["input_file_name", "file_row_index"];
 
@@ -72,7 +74,7 @@ pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
         let is_kept = KEPT.contains(&function.name());
         match table::find(function.name()) {
             _ if function.name() == version::NAME => version::version(),
-            Some(row) if is_kept || row.output != Output::Plain => {
+            Some(row) if is_kept || row.output != Output::Plain || INVERTED.contains(&function.name()) => {
                 Arc::new(ScalarUDF::new_from_impl(Bounded::new(function, row, !is_kept)))
             }
             _ => function,

@@ -124,7 +124,14 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn preimage(&self, arguments: &[Expr], literal: &Expr, context: &SimplifyContext) -> Result<PreimageResult> {
-        self.inner.preimage(arguments, literal, context)
+        Ok(match self.inner.preimage(arguments, literal, context)? {
+            // The year 1 begins before the first moment of nanoseconds. To DataFusion 55.2 its bounds are NULL, and a
+            // comparison with it is never true.
+            PreimageResult::Range { interval, .. } if interval.lower().is_null() || interval.upper().is_null() => {
+                PreimageResult::None
+            }
+            preimage => preimage,
+        })
     }
 
     fn short_circuits(&self) -> bool {

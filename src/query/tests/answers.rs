@@ -202,3 +202,37 @@ async fn aggregates_may_differ_in_a_cast_alone() {
     let twice = sql.error("SELECT * FROM (SELECT min(j), min(j) FROM n)").await;
     assert!(twice.message.contains("min(n.j)"), "{}", twice.message);
 }
+
+/// The years that nanoseconds reach are 1677 to 2262.
+#[tokio::test]
+async fn years_may_be_compared_with_any_year() {
+    let sql = numbers().await;
+    for settled in [false, true] {
+        if settled {
+            sql.queries.inner.engine.maintain(crate::engine::Duties::ALL).await.unwrap();
+        }
+        for (condition, count) in [
+            ("> 0", "5"),
+            (">= 1677", "5"),
+            ("<> 1", "5"),
+            ("IS DISTINCT FROM 2262", "5"),
+            ("< 5000", "5"),
+            ("<= 2262", "5"),
+            ("= 1970", "5"),
+            ("IN (1, 1970, 9999)", "5"),
+            ("BETWEEN -3 AND 300000", "5"),
+            ("> 2262", "0"),
+            ("< 1677", "0"),
+            ("= 1", "0"),
+            ("> 1970", "0"),
+            ("IS NOT DISTINCT FROM 9999", "0"),
+        ] {
+            for year in
+                ["date_part('year', time)", "extract(year FROM time)", "CAST(date_part('year', time) AS BIGINT)"]
+            {
+                let query = format!("SELECT count(*) FROM n WHERE {year} {condition}");
+                assert_eq!(sql.cells(&query).await, count, "{query}");
+            }
+        }
+    }
+}
