@@ -47,6 +47,9 @@ pub fn check_announced(headers: &HeaderMap, limit: usize) -> Result<()> {
 /// 413, 429, 408 when the client pauses or dawdles, 400 when it breaks off.
 pub async fn read(mut body: Body, limit: usize, idle: Duration, mut share: Share) -> Result<Payload, Failure> {
     let mut pace = Pace { since: Instant::now(), bytes: 0 };
+    // What was announced, at most the limit. Memory that is asked for and not written to is nobody's yet; to grow by
+    // doubling is to copy all that has come.
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0).min(limit);
     let mut gathered: Vec<u8> = Vec::new();
     let mut first = Bytes::new();
     loop {
@@ -66,6 +69,9 @@ pub async fn read(mut body: Body, limit: usize, idle: Duration, mut share: Share
         if length == data.len() {
             first = data;
         } else {
+            if gathered.is_empty() {
+                gathered.reserve_exact(announced.max(length));
+            }
             gathered.extend_from_slice(&std::mem::take(&mut first));
             gathered.extend_from_slice(&data);
         }
