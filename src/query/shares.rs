@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::model::{Code, Error, Result};
 
-use super::errors::from_datafusion;
+use super::{errors::from_datafusion, memory::halves};
 
 /// What shares of one query may hold whatever the pool says: a small part of it, but room for a piece of rows,
 /// and never more than a few of them.
@@ -83,6 +83,7 @@ impl Parts {
 #[derive(Debug)]
 pub(super) struct Part {
     pool: Arc<dyn MemoryPool>,
+    /// Halves of bytes, as they count in the pool.
     held: AtomicUsize,
     /// Bytes of that in [`Share`]s.
     shares: AtomicUsize,
@@ -94,7 +95,7 @@ pub(super) struct Part {
 
 impl Part {
     fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) / 2
     }
 
     fn is_ending(&self) -> bool {
@@ -144,17 +145,17 @@ impl MemoryPool for Part {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.pool.grow(reservation, additional);
-        self.held.fetch_add(additional, Ordering::Relaxed);
+        self.held.fetch_add(halves(reservation.consumer(), additional), Ordering::Relaxed);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         self.pool.shrink(reservation, shrink);
-        self.held.fetch_sub(shrink, Ordering::Relaxed);
+        self.held.fetch_sub(halves(reservation.consumer(), shrink), Ordering::Relaxed);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionResult<()> {
         self.pool.try_grow(reservation, additional)?;
-        self.held.fetch_add(additional, Ordering::Relaxed);
+        self.held.fetch_add(halves(reservation.consumer(), additional), Ordering::Relaxed);
         Ok(())
     }
 

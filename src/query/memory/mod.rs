@@ -36,7 +36,7 @@ use datafusion::{
 use operators::Bound;
 use pieces::{Cut, Pace, Pieces};
 
-pub use pool::QueryPool;
+pub use pool::{QueryPool, halves};
 
 /// A reservation of its own.
 fn reservation(name: &str, context: &TaskContext) -> MemoryReservation {

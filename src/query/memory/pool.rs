@@ -31,6 +31,11 @@ const WEIGHTS: [(&str, usize); 8] = [
     ("SingleHashAggregateStream", 4),
 ];
 
+/// What bytes of a consumer count for in the pool, in halves of a byte.
+pub fn halves(consumer: &MemoryConsumer, bytes: usize) -> usize {
+    bytes.saturating_mul(weight(consumer))
+}
+
 fn weight(consumer: &MemoryConsumer) -> usize {
     let known = WEIGHTS.iter().find(|(name, _)| consumer.name().starts_with(name));
     known.map_or(PLAIN, |(_, weight)| *weight)
@@ -101,13 +106,13 @@ impl MemoryPool for QueryPool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        *self.lock().of(reservation.consumer()) += additional.saturating_mul(weight(reservation.consumer()));
+        *self.lock().of(reservation.consumer()) += halves(reservation.consumer(), additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, bytes: usize) {
         let mut state = self.lock();
         let held = state.of(reservation.consumer());
-        *held = held.saturating_sub(bytes.saturating_mul(weight(reservation.consumer())));
+        *held = held.saturating_sub(halves(reservation.consumer(), bytes));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
