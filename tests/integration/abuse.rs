@@ -1,7 +1,7 @@
 //! Statements that ask for more memory and time than there is, many at once, beside clients that behave.
 //!
 //! What has to hold: the process lives, its memory stays within half above its total, no write of the
-//! others is refused or lost, their queries are answered, and afterwards all is as it was.
+//! others is refused or lost, their queries are answered or told to come again, and afterwards all is as it was.
 //!
 //! `SILTDB_TEST_ABUSE_SECONDS` is how long it takes, `SILTDB_TEST_ABUSE_STATEMENTS` how many hostile clients
 //! there are, `SILTDB_TEST_CGROUP` the folder of a memory cgroup to put the server into: see CONTRIBUTING.md.
@@ -153,7 +153,7 @@ async fn writer(storm: Arc<Storm>, number: usize) -> Seen {
     seen
 }
 
-/// Asks for the last point of a writer.
+/// Asks for the last row of one series, again and again.
 async fn reader(storm: Arc<Storm>) -> Seen {
     let mut seen = Seen::default();
     while !storm.is_over() {
