@@ -26,6 +26,7 @@ pub mod encoding;
 mod heads;
 mod influx;
 mod logins;
+mod manual;
 mod names;
 mod observe;
 mod parameters;
@@ -52,6 +53,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use manual::routes;
 pub use respond::refusal;
 pub use serve::{serve, serve_metrics};
 pub use session::{Sender, Vouched};
