@@ -22,6 +22,7 @@
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
 //! | `unread` | results that nobody reads leave a server with the memory it may have, and come back |
+//! | `manual` | commands of the pages work, their tables are the program's, their links lead somewhere |
 //! | `architecture` | rooms import only from lower floors |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
@@ -37,6 +38,7 @@ mod conversation;
 mod damage;
 mod differential;
 mod durability;
+mod manual;
 mod memory;
 mod open_at_rest;
 mod oracle;

@@ -1,0 +1,171 @@
+//! The pages for readers: their commands work, their tables are the program's, and their links lead somewhere.
+//!
+//! Every block of shell or SQL in any page runs, in order, in a folder of its own, unless the comment above it says why
+//! not. Comments above a block are for this test:
+//!
+//! | comment | meaning |
+//! |---|---|
+//! | `<!-- not run: REASON -->` | the block cannot run here |
+//! | `<!-- before: COMMAND -->` | runs before the block: what the reader has from elsewhere |
+//! | `<!-- in the test: TEXT = OTHER -->` | the block runs with OTHER instead of TEXT |
+//! | `<!-- output -->` | the block holds what the one before it prints |
+//! | `<!-- written by: siltdb COMMAND -->` | what follows, up to `<!-- end -->`, is the output of a hidden command |
+//!
+//! `UPDATE_EXPECTED=1` rewrites the outputs and the tables.
+
+mod links;
+mod page;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use page::{Block, Kind, Page};
+use stage::Stage;
+
+/// Tables that the program writes, and who are looked for: a page that loses its markers is found.
+const WRITTEN: [&str; 2] = ["siltdb routes", "siltdb settings"];
+
+#[test]
+fn every_block_runs_or_says_why_not() {
+    let pages: Vec<Page> = pages().iter().map(|path| Page::read(path)).collect();
+    let blocks = pages.iter().flat_map(|page| &page.blocks).filter(|block| block.runs()).count();
+    assert!(blocks >= 10, "only {blocks} blocks run");
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> = pages.iter().map(|page| scope.spawn(|| run(page).err())).collect();
+        runs.into_iter().filter_map(|run| run.join().expect("no panic")).collect()
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Runs the blocks of a page and compares what they print.
+fn run(page: &Page) -> Result<(), String> {
+    if !page.mistakes.is_empty() {
+        return Err(page.mistakes.join("\n"));
+    }
+    if !page.blocks.iter().any(Block::runs) {
+        return Ok(());
+    }
+    let outputs = Stage::set(page).run()?;
+    let mut updated = page.text.clone();
+    for (place, expected) in page.blocks.iter().enumerate().filter(|(_, block)| block.kind == Kind::Output) {
+        let printed = place.checked_sub(1).and_then(|before| outputs.get(&before));
+        let Some(printed) = printed else { return Err(format!("{}: no block before it runs", page.place(expected))) };
+        if printed.trim_end() != expected.text.trim_end() {
+            if update() {
+                updated = updated.replacen(&fenced(&expected.text), &fenced(&format!("{}\n", printed.trim_end())), 1);
+                continue;
+            }
+            let place = page.place(expected);
+            return Err(format!("{place}: expected\n{}\nbut the block above prints\n{printed}", expected.text));
+        }
+    }
+    if updated != page.text {
+        std::fs::write(&page.path, updated).expect("a page that can be written");
+    }
+    Ok(())
+}
+
+fn fenced(text: &str) -> String {
+    format!("<!-- output -->\n```text\n{text}```\n")
+}
+
+#[test]
+fn tables_of_the_manual_are_those_of_the_program() {
+    let mut found = Vec::new();
+    for path in pages() {
+        let text = std::fs::read_to_string(&path).expect("a page");
+        let mut updated = text.clone();
+        for (command, written) in written_parts(&text) {
+            let table = siltdb(&command);
+            if written != table && update() {
+                let (head, end) = (format!("<!-- written by: {command} -->\n"), "<!-- end -->");
+                updated = updated.replacen(&format!("{head}{written}{end}"), &format!("{head}{table}{end}"), 1);
+            } else {
+                assert_eq!(written, table, "{} is not what '{command}' writes", path.display());
+            }
+            found.push(command);
+        }
+        if updated != text {
+            std::fs::write(&path, updated).expect("a page that can be written");
+        }
+    }
+    found.sort();
+    assert_eq!(found, WRITTEN);
+}
+
+/// Commands, and what stands between their markers.
+fn written_parts(text: &str) -> Vec<(String, String)> {
+    let parts = text.split("<!-- written by: ").skip(1).map(|part| {
+        let (command, rest) = part.split_once(" -->\n").expect("a marker of one line");
+        let (written, _) = rest.split_once("<!-- end -->").expect("the end of what is written");
+        (command.to_owned(), written.to_owned())
+    });
+    // The page of this test's own rules names the marker without a command.
+    parts.filter(|(command, _)| command.starts_with("siltdb ") && !command.ends_with("COMMAND")).collect()
+}
+
+#[test]
+fn every_command_stands_in_the_manual() {
+    let help = siltdb("siltdb --help");
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"serve"), "{help}");
+    let page = std::fs::read_to_string(root().join("docs/cli.md")).expect("the page of commands");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        assert!(page.contains(&format!("| `siltdb {command}` | ")), "docs/cli.md does not name 'siltdb {command}'");
+    }
+}
+
+#[test]
+fn the_front_page_is_short() {
+    let lines = std::fs::read_to_string(root().join("README.md")).expect("a page").lines().count();
+    assert!(lines <= 130, "README.md has {lines} lines: what is more belongs in docs/");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages = pages();
+    let texts: BTreeMap<PathBuf, String> =
+        pages.iter().map(|path| (path.clone(), std::fs::read_to_string(path).expect("a page"))).collect();
+    let broken: Vec<String> = texts.iter().flat_map(|(path, text)| links::broken(path, text, &texts)).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Runs the program, whose name is the first word.
+fn siltdb(command: &str) -> String {
+    let output = Command::new(crate::siltdb()).args(command.split(' ').skip(1)).output().expect("the binary runs");
+    assert!(output.status.success(), "{command}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn update() -> bool {
+    std::env::var_os("UPDATE_EXPECTED").is_some()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Folders of the repository that hold no pages of ours.
+const FOREIGN: [&str; 4] = [".git", "target", "siltdb-data", "node_modules"];
+
+/// All pages of the repository.
+fn pages() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() && !path.is_symlink() && !FOREIGN.contains(&name.as_str()) {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
