@@ -6,6 +6,7 @@
 //! | comment | meaning |
 //! |---|---|
 //! | `<!-- not run: REASON -->` | the block cannot run here |
+//! | `<!-- needs: VARIABLE -->` | the block runs where this variable is set, and sees it |
 //! | `<!-- before: COMMAND -->` | runs before the block: what the reader has from elsewhere |
 //! | `<!-- in the test: TEXT = OTHER -->` | the block runs with OTHER instead of TEXT |
 //! | `<!-- output -->` | the block holds what the one before it prints |
@@ -83,7 +84,8 @@ fn tables_of_the_manual_are_those_of_the_program() {
                 let (head, end) = (format!("<!-- written by: {command} -->\n"), "<!-- end -->");
                 updated = updated.replacen(&format!("{head}{written}{end}"), &format!("{head}{table}{end}"), 1);
             } else {
-                assert_eq!(written, table, "{} is not what '{command}' writes", path.display());
+                let other = written.lines().zip(table.lines()).find(|(here, there)| here != there);
+                assert!(written == table, "{} is not what '{command}' writes: {other:#?}", path.display());
             }
             found.push(command);
         }

@@ -19,6 +19,8 @@ pub struct Block {
     pub text: String,
     /// Commands that run before it.
     pub before: Vec<String>,
+    /// A variable of the environment without which it does not run.
+    pub needs: Option<String>,
     not_run: bool,
 }
 
@@ -33,7 +35,8 @@ pub enum Kind {
 
 impl Block {
     pub fn runs(&self) -> bool {
-        matches!(self.kind, Kind::Shell | Kind::Sql) && !self.not_run
+        let has = |name: &String| std::env::var_os(name).is_some();
+        matches!(self.kind, Kind::Shell | Kind::Sql) && !self.not_run && self.needs.as_ref().is_none_or(has)
     }
 }
 
@@ -68,7 +71,7 @@ impl Page {
             "text" if comments.contains(&"output") => Kind::Output,
             _ => Kind::Other,
         };
-        let mut block = Block { line, kind, text, before: Vec::new(), not_run: false };
+        let mut block = Block { line, kind, text, before: Vec::new(), needs: None, not_run: false };
         for comment in comments {
             if let Err(mistake) = block.obey(comment) {
                 self.mistakes.push(format!("{}: {mistake}", self.place(&block)));
@@ -89,6 +92,7 @@ impl Block {
         }
         match comment.split_once(": ") {
             Some(("not run", reason)) if !reason.trim().is_empty() => self.not_run = true,
+            Some(("needs", variable)) => self.needs = Some(variable.to_owned()),
             Some(("before", command)) => self.before.push(command.to_owned()),
             Some(("in the test", change)) => {
                 let (from, to) = change.split_once(" = ").ok_or("a change is TEXT = OTHER")?;
@@ -116,4 +120,6 @@ fn comments_belong_to_the_block_below_them() {
     let page = Page::parse(Path::new("p"), wrong.to_owned());
     assert_eq!(page.mistakes.len(), 3, "{page:?}");
     assert!(page.blocks.iter().all(Block::runs));
+    let absent = Page::parse(Path::new("p"), "<!-- needs: SILTDB_NOWHERE_SET -->\n```sh\na\n```\n".to_owned());
+    assert!(absent.mistakes.is_empty() && !absent.blocks[0].runs(), "{absent:?}");
 }

@@ -89,6 +89,8 @@ impl<'a> Stage<'a> {
         command.env("STAGE", self.folder.path()).env("STAGE_PROGRAM", crate::siltdb());
         command.env("STAGE_PORT", self.port.to_string()).env("SILTDB_LISTEN", format!("127.0.0.1:{}", self.port));
         command.env("HOME", self.path("home")).env("LANG", "C.UTF-8");
+        let needed = self.page.blocks.iter().filter_map(|block| block.needs.as_ref());
+        command.envs(needed.filter_map(|name| Some((name, std::env::var_os(name)?))));
         let output = command.output().expect("bash runs");
         let runnable = || self.page.blocks.iter().enumerate().filter(|(_, block)| block.runs());
         let out = |place: usize, kind| fs::read_to_string(self.path(&format!("out/{place}.{kind}")));
