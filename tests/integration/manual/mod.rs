@@ -10,7 +10,7 @@
 //! | `<!-- before: COMMAND -->` | runs before the block: what the reader has from elsewhere |
 //! | `<!-- in the test: TEXT = OTHER -->` | the block runs with OTHER instead of TEXT |
 //! | `<!-- output -->` | the block holds what the one before it prints |
-//! | `<!-- written by: siltdb COMMAND -->` | what follows, up to `<!-- end -->`, is the output of a hidden command |
+//! | `<!-- written by: SOURCE -->` | what follows, up to `<!-- end -->`, is the output of a hidden command or a table of `/metrics` |
 //!
 //! `UPDATE_EXPECTED=1` rewrites the outputs and the tables.
 
@@ -22,11 +22,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
+use crate::client::Request;
+use crate::server::{NO_MAINTENANCE, Server, Target};
 use page::{Block, Kind, Page};
 use stage::Stage;
 
 /// Tables that the program writes, and who are looked for: a page that loses its markers is found.
-const WRITTEN: [&str; 2] = ["siltdb routes", "siltdb settings"];
+const WRITTEN: [&str; 3] = [METRICS, "siltdb routes", "siltdb settings"];
+const METRICS: &str = "GET /metrics";
 
 #[test]
 fn every_block_runs_or_says_why_not() {
@@ -72,14 +77,15 @@ fn fenced(text: &str) -> String {
     format!("<!-- output -->\n```text\n{text}```\n")
 }
 
-#[test]
-fn tables_of_the_manual_are_those_of_the_program() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_the_manual_are_those_of_the_program() {
+    let metrics = metrics().await;
     let mut found = Vec::new();
     for path in pages() {
         let text = std::fs::read_to_string(&path).expect("a page");
         let mut updated = text.clone();
         for (command, written) in written_parts(&text) {
-            let table = siltdb(&command);
+            let table = if command == METRICS { metrics.clone() } else { siltdb(&command) };
             if written != table && update() {
                 let (head, end) = (format!("<!-- written by: {command} -->\n"), "<!-- end -->");
                 updated = updated.replacen(&format!("{head}{written}{end}"), &format!("{head}{table}{end}"), 1);
@@ -104,8 +110,21 @@ fn written_parts(text: &str) -> Vec<(String, String)> {
         let (written, _) = rest.split_once("<!-- end -->").expect("the end of what is written");
         (command.to_owned(), written.to_owned())
     });
-    // The page of this test's own rules names the marker without a command.
-    parts.filter(|(command, _)| command.starts_with("siltdb ") && !command.ends_with("COMMAND")).collect()
+    parts.collect()
+}
+
+/// A table of the metrics of a server that has written and answered, so that it has all of them.
+async fn metrics() -> String {
+    let folder = TempDir::new().expect("a temporary folder");
+    let server = Server::start(&Target::folder(folder.path()), NO_MAINTENANCE).await;
+    server.write("public", "air,station=a temperature=1 1").await;
+    let page = server.send(&Request::new("GET", "/metrics", "")).await.expect("a page").text();
+    server.terminate().await;
+    let kinds: BTreeMap<&str, &str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let helps = page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+    let rows = helps.map(|(name, help)| format!("| `{name}` | {} | {help} |\n", kinds[name]));
+    format!("| metric | kind | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
 }
 
 #[test]
