@@ -17,6 +17,7 @@
 mod links;
 mod page;
 mod stage;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -152,6 +153,20 @@ fn links_lead_somewhere() {
         pages.iter().map(|path| (path.clone(), std::fs::read_to_string(path).expect("a page"))).collect();
     let broken: Vec<String> = texts.iter().flat_map(|(path, text)| links::broken(path, text, &texts)).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The changelog speaks of names as they were.
+#[test]
+fn pages_use_the_words_of_the_glossary() {
+    let glossary = root().join("docs/glossary.md");
+    let unused = words::unused(&std::fs::read_to_string(&glossary).expect("the glossary"));
+    assert!(unused.contains(&"housekeeping".to_owned()), "{unused:?}");
+    let found: Vec<String> = pages()
+        .iter()
+        .filter(|path| **path != glossary && !path.ends_with("CHANGELOG.md"))
+        .flat_map(|path| words::found(path, &std::fs::read_to_string(path).expect("a page"), &unused))
+        .collect();
+    assert!(found.is_empty(), "docs/glossary.md has other words for these:\n{}", found.join("\n"));
 }
 
 /// Runs the program, whose name is the first word.
