@@ -95,7 +95,7 @@ impl<'a> Stage<'a> {
         let runnable = || self.page.blocks.iter().enumerate().filter(|(_, block)| block.runs());
         let out = |place: usize, kind| fs::read_to_string(self.path(&format!("out/{place}.{kind}")));
         if !output.status.success() {
-            let last = runnable().filter(|(place, _)| out(*place, "out").is_ok()).last();
+            let last = runnable().rfind(|(place, _)| out(*place, "out").is_ok());
             let said = last.map(|(place, block)| {
                 let [out, errors] = ["out", "err"].map(|kind| out(place, kind).unwrap_or_default());
                 format!("{}: {}\n{}{out}{errors}", self.page.place(block), output.status, block.text)
