@@ -19,7 +19,7 @@ mod page;
 mod stage;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -138,6 +138,22 @@ fn every_command_stands_in_the_manual() {
     for command in commands.into_iter().filter(|command| *command != "help") {
         assert!(page.contains(&format!("| `siltdb {command}` | ")), "docs/cli.md does not name 'siltdb {command}'");
     }
+}
+
+/// Statuses that the wire cases expect.
+#[test]
+fn every_status_stands_in_the_manual() {
+    let page = std::fs::read_to_string(root().join("docs/rest.md")).expect("the page of routes");
+    let (_, rest) = page.split_once("| status | when |").expect("a table of statuses");
+    let (table, _) = rest.split_once("\n\n").expect("the end of the table");
+    let mut found = BTreeSet::new();
+    for case in std::fs::read_dir(root().join("tests/wire")).expect("the wire cases") {
+        let text = std::fs::read_to_string(case.expect("an entry").path()).expect("a case");
+        found.extend(text.lines().filter_map(|line| Some(line.strip_prefix("--- ")?.get(..3)?.to_owned())));
+    }
+    assert!(found.contains("422"), "{found:?}");
+    found.retain(|status| !table.contains(status));
+    assert!(found.is_empty(), "docs/rest.md does not name {found:?}");
 }
 
 #[test]
