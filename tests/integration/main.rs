@@ -16,13 +16,13 @@
 //! | `connector` | CnosDB's own clients for Python read what is there |
 //! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
+//! | `manual` | commands of the pages work, their tables are the program's, their links lead somewhere |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `memory` | what one statement, and many at once, take of the machine's memory, whatever they ask for |
 //! | `strangers` | who has no credentials and holds connections takes nothing from others |
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
 //! | `unread` | results that nobody reads leave a server with the memory it may have, and come back |
-//! | `manual` | commands of the pages work, their tables are the program's, their links lead somewhere |
 //! | `architecture` | rooms import only from lower floors |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
