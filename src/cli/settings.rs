@@ -6,10 +6,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use clap::{ArgMatches, Command};
 
-use super::{CONFIG_FLAG, CONFIG_HELP, CONFIG_VARIABLE, format_of, format_option, print, settings, with_settings};
+use super::{CONFIG_FLAG, CONFIG_VARIABLE, format_of, format_option, print, settings, with_settings};
 use crate::config::{Resolved, SETTINGS, Scope};
 use crate::format::Format;
 use crate::model::Result;
+
+pub(super) const CONFIG_HELP: &str = "A TOML file of settings";
+/// Hidden commands, which print the tables of the manual.
+pub(super) const TABLE: &str = "settings";
+pub(super) const ROUTES: &str = "routes";
 
 /// The command with its options: those of `serve`, and the format.
 pub(super) fn command() -> Command {
@@ -41,8 +46,13 @@ fn render(resolved: &Resolved, format: Format) -> Result<String> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
+/// What a hidden command prints.
+pub(super) fn manual(name: &str) -> String {
+    if name == ROUTES { crate::http::routes() } else { table() }
+}
+
 /// All settings as the table of the manual, `docs/settings.md`. A test compares the page with it.
-pub(super) fn table() -> String {
+fn table() -> String {
     let mut table = "| flag | environment | default | meaning |\n|---|---|---|---|\n".to_owned();
     table.push_str(&row(&format!("`--{CONFIG_FLAG}`"), CONFIG_VARIABLE, "", CONFIG_HELP));
     for setting in SETTINGS {
