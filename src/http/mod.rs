@@ -8,10 +8,9 @@
 //! | POST | `/write` | the same with the conventions of InfluxDB 1 |
 //! | GET, HEAD | `/metrics` | numbers for Prometheus, to administrators, or to all where that is set |
 //!
-//! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code",
-//! "error_message"}` with the status of the one table in `status.rs`; no body is held that the
-//! limits do not allow; a client that leaves stops its query but never its write. Never: what is
-//! stored where, what SQL means; `Authorization` in a log.
+//! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code", "error_message"}`
+//! with the status of the one table in `status.rs`; no body is held that the limits do not allow; a client that leaves
+//! stops its query but never its write. Never: what is stored where, what SQL means; `Authorization` in a log.
 //!
 //! The order of the checks decides which of several errors a client sees: size, framing and origin of the head, path,
 //! method, announced size of the body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`,
@@ -26,6 +25,7 @@ pub mod encoding;
 mod heads;
 mod influx;
 mod logins;
+mod manual;
 mod names;
 mod observe;
 mod parameters;
@@ -52,7 +52,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use respond::refusal;
+pub use self::{manual::routes, respond::refusal};
 pub use serve::{serve, serve_metrics};
 pub use session::{Sender, Vouched};
 

@@ -14,6 +14,8 @@ pub enum Route {
 }
 
 impl Route {
+    pub const ALL: &[Route] = &[Route::Write, Route::Sql, Route::Influx];
+
     /// The path, as the routes' table has it.
     pub fn path(self) -> &'static str {
         match self {
@@ -38,7 +40,7 @@ pub enum Parameter {
 /// A name, what it means (`None`: clients send it, and it changes nothing) and on which routes.
 type Known = (&'static str, Option<Parameter>, &'static [Route]);
 
-const ALL: &[Route] = &[Route::Write, Route::Sql, Route::Influx];
+const ALL: &[Route] = Route::ALL;
 const WRITES: &[Route] = &[Route::Write, Route::Influx];
 
 /// The one table of names.
@@ -106,7 +108,7 @@ fn unknown(route: Route, name: &str) -> Error {
 }
 
 /// The names that a route knows or, with `false`, ignores.
-fn names(route: Route, known: bool) -> Vec<&'static str> {
+pub fn names(route: Route, known: bool) -> Vec<&'static str> {
     let here = NAMES.iter().filter(|(_, meaning, routes)| routes.contains(&route) && meaning.is_some() == known);
     here.map(|(name, ..)| *name).collect()
 }
