@@ -18,7 +18,7 @@ use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
 use super::s3::Settings;
-use crate::model::{Code, Error, Result};
+use crate::model::{Code, Error, Result, clock::SystemClock};
 
 /// Credentials that expire sooner than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -106,7 +106,7 @@ struct Kept {
 
 impl Kept {
     fn lasts(&self, margin: Duration) -> bool {
-        self.expires.is_none_or(|expires| SystemTime::now() + margin < expires)
+        self.expires.is_none_or(|expires| SystemClock::time() + margin < expires)
     }
 }
 
