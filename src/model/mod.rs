@@ -4,6 +4,7 @@
 //! store, anything asynchronous but the sleep of [`clock`].
 
 pub mod batch;
+#[allow(clippy::disallowed_methods, reason = "where they belong")]
 pub mod clock;
 pub mod error;
 pub mod file;

@@ -57,6 +57,7 @@ pub(super) async fn from_environment() -> Result<Settings> {
 const NO_CREDENTIALS: &str = "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
                               or AWS_PROFILE, or run under a role";
 
+#[allow(clippy::disallowed_methods, reason = "AWS has variables of its own, which its other tools read too")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }

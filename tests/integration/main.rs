@@ -27,6 +27,14 @@
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
 //! read the difference before you believe it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test or a benchmark ends where it is wrong"
+)]
+#![allow(clippy::disallowed_methods, reason = "measures and waits by the machine's clocks, and reads its own settings")]
+
 mod abuse;
 mod architecture;
 mod bucket;
