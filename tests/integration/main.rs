@@ -9,8 +9,10 @@
 //! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
+//! | `frozen` | a store of each format that was released, kept as it was, is read, written to and maintained |
 //! | `damage` | a flipped bit, in whatever object, gives an error and no wrong answer |
 //! | `differential` | generated queries have the same answer wherever the points are, and DuckDB's |
+//! | `mutation` | mutated input and mutated objects are read or refused, without a panic |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `connector` | CnosDB's own clients for Python read what is there |
@@ -45,7 +47,9 @@ mod conversation;
 mod damage;
 mod differential;
 mod durability;
+mod frozen;
 mod memory;
+mod mutation;
 mod open_at_rest;
 mod oracle;
 mod private;
