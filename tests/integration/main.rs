@@ -9,6 +9,7 @@
 //! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
+//! | `examples` | the programs and settings of `examples` do what they say |
 //! | `frozen` | a store of each format that was released, kept as it was, is read, written to and maintained |
 //! | `damage` | a flipped bit, in whatever object, gives an error and no wrong answer |
 //! | `differential` | generated queries have the same answer wherever the points are, and DuckDB's |
@@ -47,6 +48,7 @@ mod conversation;
 mod damage;
 mod differential;
 mod durability;
+mod examples;
 mod frozen;
 mod memory;
 mod mutation;
