@@ -23,7 +23,7 @@ type Place = (TenantId, DatabaseId);
 
 /// Does it, and says what came of it.
 pub async fn run(engine: &Engine, errand: Errand, deadline: Deadline) -> Answer {
-    let effort = Effort { until: Some(deadline.soft()), ..Effort::default() };
+    let effort = Effort { until: Some(deadline.soft().into()), ..Effort::default() };
     match errand {
         Errand::Due => round(engine, effort, deadline).await,
         Errand::Created { objects, answer_by } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ use super::{Effort, Engine, run::Run, writer};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, Refusal, apply};
 use crate::ledger::{Ledger, Listing, Manifest, Step};
-use crate::model::clock::EpochClock;
+use crate::model::clock::{EpochClock, SharedClock};
 use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
 use crate::store::{
     Store,
@@ -44,6 +44,7 @@ pub(super) struct OpenDatabase {
     pub(super) writer: OnceLock<mpsc::Sender<writer::Request>>,
     /// Requests accepted and not yet answered.
     pub(super) pending: Arc<AtomicUsize>,
+    clock: SharedClock,
     unsettled: Mutex<Unsettled>,
     /// Version up to which this process has found nothing left to collect; 0 before it looked.
     collected: AtomicU64,
@@ -69,8 +70,9 @@ struct Unsettled {
 #[derive(Debug, Clone, Copy)]
 struct Unsettling {
     bytes: u64,
-    /// Since when this process knows that it is there: has written it, or seen it in a LIST.
-    known: Instant,
+    /// Since when this process knows that it is there: has written it, or seen it in a LIST. By
+    /// the monotonic clock.
+    known: i64,
 }
 
 impl Unsettled {
@@ -117,6 +119,7 @@ impl OpenDatabase {
             ledger: Ledger::new(paths::database_root(tenant, id), engine.inner.clock.clone()),
             writer: OnceLock::new(),
             pending: Arc::default(),
+            clock: engine.inner.clock.clone(),
             unsettled: Mutex::default(),
             collected: AtomicU64::new(0),
             order: EpochClock::default(),
@@ -164,7 +167,7 @@ impl OpenDatabase {
     /// Takes the tail from what a LIST showed. What this process knows since the LIST began may be missing
     /// there, and stays; and so does what is lost.
     pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
-        let now = Instant::now();
+        let now = self.clock.elapsed();
         let mut unsettled = self.unsettled();
         let mut learnt = Unsettled::default();
         for (name, bytes) in &listing.segments {
@@ -188,7 +191,7 @@ impl OpenDatabase {
 
     /// Adds a segment that this process has written.
     pub(super) fn grow_tail(&self, order: OrderKey, bytes: u64) {
-        self.unsettled().add(order, Unsettling { bytes, known: Instant::now() });
+        self.unsettled().add(order, Unsettling { bytes, known: self.clock.elapsed() });
     }
 
     /// Takes out what has been settled.

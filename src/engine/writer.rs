@@ -88,6 +88,9 @@ async fn run(engine: Engine, open: std::sync::Weak<OpenDatabase>, mut requests: 
     let mut bytes = 0;
     loop {
         tokio::select! {
+            // Not at random, so that a simulation is the same each time.
+            biased;
+            Some(_) = flights.join_next(), if !flights.is_empty() => {}
             received = requests.recv(), if bytes < GROUP_BYTES => match received {
                 Some(request) => {
                     bytes += request.bytes;
@@ -95,7 +98,6 @@ async fn run(engine: Engine, open: std::sync::Weak<OpenDatabase>, mut requests: 
                 }
                 None => break,
             },
-            Some(_) = flights.join_next(), if !flights.is_empty() => {}
         }
         while bytes < GROUP_BYTES
             && let Ok(request) = requests.try_recv()
@@ -172,7 +174,7 @@ async fn put(
         let path = name.path(open.root());
         // What others had written before this began is seen by one LIST, however often the segment is sent.
         let (created, seen) =
-            tokio::join!(store.create_beside(&path, bytes), look_at(engine, open, store, &name, look));
+            futures::join!(store.create_beside(&path, bytes), look_at(engine, open, store, &name, look));
         if !has_landed(open, &name, created, attempt)? {
             ordered = engine.order(open, manifest.state.epoch);
             continue;

@@ -131,6 +131,12 @@ fn readings(app: &App) -> Vec<Reading> {
     let writes = limits.concurrent_writes.saturating_sub(app.inner.writes.available_permits());
     family("siltdb_queries_running", "Queries under way", Kind::Gauge, &[(&[], queries as u64)]);
     family("siltdb_writes_running", "Writes under way", Kind::Gauge, &[(&[], writes as u64)]);
+    clients(app, &mut family);
+    readings
+}
+
+/// Those who are there, and those who were not let in.
+fn clients(app: &App, family: &mut impl FnMut(&'static str, &'static str, Kind, &[(&[Label], u64)])) {
     let (connections, gave_way, turned_away) = app.inner.connections.counts();
     family("siltdb_connections", "Connections of clients", Kind::Gauge, &[(&[], connections as u64)]);
     family(
@@ -148,5 +154,4 @@ fn readings(app: &App) -> Vec<Reading> {
     );
     let held = app.inner.body_memory.held_bytes() as u64;
     family("siltdb_body_memory_bytes", "Bytes of request bodies held", Kind::Gauge, &[(&[], held)]);
-    readings
 }

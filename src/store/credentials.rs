@@ -18,7 +18,7 @@ use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
 use super::s3::Settings;
-use crate::model::{Code, Error, Result};
+use crate::model::{Code, Error, Result, clock::SystemClock};
 
 /// Credentials that expire sooner than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -57,6 +57,7 @@ pub(super) async fn from_environment() -> Result<Settings> {
 const NO_CREDENTIALS: &str = "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
                               or AWS_PROFILE, or run under a role";
 
+#[allow(clippy::disallowed_methods, reason = "AWS has variables of its own, which its other tools read too")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
@@ -106,7 +107,7 @@ struct Kept {
 
 impl Kept {
     fn lasts(&self, margin: Duration) -> bool {
-        self.expires.is_none_or(|expires| SystemTime::now() + margin < expires)
+        self.expires.is_none_or(|expires| SystemClock::time() + margin < expires)
     }
 }
 
