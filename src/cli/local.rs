@@ -14,7 +14,7 @@ use super::target::{Failure, Points, Stop, print_on};
 use crate::catalog::ROOT_USER;
 use crate::config::Settings;
 use crate::engine::{Engine, User, run_background};
-use crate::format::{Encoder, Format};
+use crate::format::{DocumentEncoder, Format};
 use crate::model::{Error, Mode, PointBatch, Result, TenantId};
 use crate::parse;
 use crate::query::{Queries, Session};
@@ -111,7 +111,7 @@ async fn aside(
 }
 
 async fn print_rows(
-    mut encoder: Box<dyn Encoder + Send>,
+    mut encoder: Box<dyn DocumentEncoder + Send>,
     mut batches: BoxStream<'static, Result<RecordBatch>>,
     mut out: Document,
 ) -> Result<(), Stop> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{ColumnKind, DataFile, Error, Sum, TableId};
+use crate::model::{ColumnKind, DataFile, Digest, Error, TableId};
 use crate::store::paths::SegmentName;
 
 use super::{Expired, Leaf, NewColumns};
@@ -32,7 +32,7 @@ pub enum Edit {
         inputs: Vec<String>,
         outputs: Vec<DataFile>,
         /// Sum of what newer points replaced and of what was too old.
-        dropped: Sum,
+        dropped: Digest,
         base: u64,
     },
     /// Lists of data files were written as leaves.
@@ -71,9 +71,9 @@ pub struct FlushedTable {
     pub table: TableId,
     pub files: Vec<DataFile>,
     /// Sum of the segments' rows that went in.
-    pub consumed: Sum,
+    pub consumed: Digest,
     /// Sum of what newer points replaced.
-    pub dropped: Sum,
+    pub dropped: Digest,
 }
 
 /// A table's new leaf.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{DatabaseState, Expired, FlushedTable, Packed, Refusal, Table, apply::Outcome};
-use crate::model::{DataFile, Error, Sum, TableId};
+use crate::model::{DataFile, Digest, Error, TableId};
 use crate::store::paths::SegmentName;
 
 pub(super) fn flush(
@@ -45,7 +45,7 @@ pub(super) fn merge(
     table: TableId,
     inputs: &[String],
     outputs: &[DataFile],
-    dropped: Sum,
+    dropped: Digest,
     base: u64,
 ) -> Outcome {
     if state.gc_fence > base {
@@ -93,7 +93,7 @@ pub(super) fn pack(state: &DatabaseState, tables: &[Packed], base: u64) -> Outco
                 found => found,
             },
         };
-        let before = replaced.map_or(Sum::default(), |leaf| leaf.sum).plus(sum_of(&moved));
+        let before = replaced.map_or(Digest::default(), |leaf| leaf.sum).plus(sum_of(&moved));
         let count = replaced.map_or(0, |leaf| leaf.files) + moved.len();
         if before != job.leaf.sum || count != job.leaf.files {
             return Err(lost_points("pack", job.table, before, job.leaf.sum));
@@ -151,11 +151,11 @@ fn take(table: &Table, names: &[String]) -> Result<(Files, Files), Refusal> {
     if named.len() == names.len() { Ok((named, others)) } else { Err(Refusal::Superseded) }
 }
 
-fn sum_of(files: &[Arc<DataFile>]) -> Sum {
-    files.iter().fold(Sum::default(), |sum, file| sum.plus(file.sum))
+fn sum_of(files: &[Arc<DataFile>]) -> Digest {
+    files.iter().fold(Digest::default(), |sum, file| sum.plus(file.sum))
 }
 
-fn lost_points(what: &str, table: TableId, consumed: Sum, produced: Sum) -> Refusal {
+fn lost_points(what: &str, table: TableId, consumed: Digest, produced: Digest) -> Refusal {
     Refusal::Invalid(Error::internal(format!(
         "a {what} of table {table} would not conserve its points: {consumed:?} went in, {produced:?} came out"
     )))

@@ -1,7 +1,7 @@
 //! What must hold of one state, and of one step. Checked on every commit and by `siltdb check`.
 
 use super::{DatabaseState, Table};
-use crate::model::{DataFile, Sum};
+use crate::model::{DataFile, Digest};
 
 /// What is wrong with a state by itself (I5, I7, I12, I16), in plain words; empty when all is well.
 pub fn violations(state: &DatabaseState, version: u64) -> Vec<String> {
@@ -22,7 +22,7 @@ pub fn violations(state: &DatabaseState, version: u64) -> Vec<String> {
 }
 
 fn table_violations(name: &str, table: &Table, found: &mut Vec<String>) {
-    let live = table.files.iter().fold(Sum::default(), |sum, file| sum.plus(file.sum));
+    let live = table.files.iter().fold(Digest::default(), |sum, file| sum.plus(file.sum));
     let live = table.leaves.iter().fold(live, |sum, leaf| sum.plus(leaf.sum));
     if live.plus(table.dropped) != table.settled {
         found.push(format!(

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::decompress;
-use crate::model::{DataFile, Error, OrderRange, Result, Sum};
+use crate::model::{DataFile, Digest, Error, OrderRange, Result};
 
 const MAGIC: &str = "siltdb-leaf 1";
 
@@ -38,7 +38,7 @@ pub struct Leaf {
     /// The smallest range that holds the ranges of all.
     pub order: OrderRange,
     /// Sum of all.
-    pub sum: Sum,
+    pub sum: Digest,
 }
 
 impl Leaf {
@@ -53,7 +53,7 @@ impl Leaf {
             min_time: files.iter().map(|file| file.min_time).min()?,
             max_time: files.iter().map(|file| file.max_time).max()?,
             order: files.iter().map(|file| file.order).reduce(OrderRange::union)?,
-            sum: files.iter().fold(Sum::default(), |sum, file| sum.plus(file.sum)),
+            sum: files.iter().fold(Digest::default(), |sum, file| sum.plus(file.sum)),
         })
     }
 

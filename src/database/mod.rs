@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DataFile, DatabaseId, DatabaseOptions, OrderKey, Sum, TableId, TableSchema, TenantId};
+use crate::model::{DataFile, DatabaseId, DatabaseOptions, Digest, OrderKey, TableId, TableSchema, TenantId};
 use crate::store::paths::SegmentName;
 
 pub use apply::apply;
@@ -72,9 +72,9 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<Leaf>,
     /// Sum of all segment rows ever settled: always the sum of the live files plus `dropped`.
-    pub settled: Sum,
+    pub settled: Digest,
     /// Sum of what newer points replaced and of what expired.
-    pub dropped: Sum,
+    pub dropped: Digest,
     #[serde(skip)]
     text: Text,
 }

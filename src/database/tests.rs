@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ledger::State;
+use crate::ledger::LedgerState;
 use crate::model::limits::Limits;
 use crate::model::{Code, ColumnKind, FieldType, OrderRange};
 
@@ -28,8 +28,8 @@ fn segment(epoch: u64) -> SegmentName {
     SegmentName { order: order(epoch), tables: 1, place: None }
 }
 
-fn sum(rows: u64) -> Sum {
-    Sum { rows, cells: rows * 2, hash: rows * 1_000 }
+fn sum(rows: u64) -> Digest {
+    Digest { rows, cells: rows * 2, hash: rows * 1_000 }
 }
 
 fn file(path: &str, epoch: u64, times: (i64, i64), rows: u64) -> DataFile {
@@ -63,7 +63,7 @@ fn settled(times_a: (i64, i64), times_b: (i64, i64)) -> DatabaseState {
 }
 
 fn flush(state: &DatabaseState, consumed: &[SegmentName], file: DataFile) -> Edit {
-    let table = FlushedTable { table: TableId(1), consumed: file.sum, dropped: Sum::default(), files: vec![file] };
+    let table = FlushedTable { table: TableId(1), consumed: file.sum, dropped: Digest::default(), files: vec![file] };
     Edit::Flush { floor: state.floor, consumed: consumed.to_vec(), base: 1, tables: vec![table] }
 }
 
@@ -150,7 +150,7 @@ fn a_merge_needs_its_inputs_and_the_fence() {
         table: TableId(1),
         inputs: vec!["a".to_owned(), "b".to_owned()],
         outputs: vec![output.clone()],
-        dropped: Sum::default(),
+        dropped: Digest::default(),
         base,
     };
     let merged = step(&state, 9, &merge(8)).unwrap();
@@ -171,7 +171,7 @@ fn lost_and_doubled_points_are_refused() {
         table: TableId(1),
         inputs: vec!["a".to_owned(), "b".to_owned()],
         outputs: vec![output],
-        dropped: Sum::default(),
+        dropped: Digest::default(),
         base: 8,
     };
     let Err(Refusal::Invalid(error)) = step(&state, 9, &merge) else { panic!("accepted") };
@@ -320,7 +320,7 @@ fn a_merge_around_a_leaf_is_void() {
     output.order = OrderRange { first: order(1), last: order(6) };
     output.sum = sum(5).plus(sum(3));
     let inputs = vec!["a".to_owned(), "c".to_owned()];
-    let merge = Edit::Merge { table: TableId(1), inputs, outputs: vec![output], dropped: Sum::default(), base: 12 };
+    let merge = Edit::Merge { table: TableId(1), inputs, outputs: vec![output], dropped: Digest::default(), base: 12 };
     assert!(matches!(step(&state, 13, &merge), Err(Refusal::Superseded)));
 }
 

@@ -110,7 +110,7 @@ async fn round(engine: &Engine, failing: &mut Failing) {
     if let Err(error) = engine.collect_catalog(&catalog).await {
         tracing::warn!(%error, "old catalogs and dropped databases could not be collected");
     }
-    engine.inner.catalog.catch_up(engine.store()).await;
+    engine.inner.catalog.flush_hint(engine.store()).await;
     for open in engine.all_databases(&catalog) {
         match engine.look(&open, engine.store()).await {
             Ok(listing) => {

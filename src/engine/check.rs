@@ -13,8 +13,8 @@ use super::snapshot::{lost, missing};
 use super::{Engine, databases::OpenDatabase};
 use crate::database::{DatabaseState, Table, file_violations, violations};
 use crate::ledger::Listing;
-use crate::merge::{self, Key};
-use crate::model::{DataFile, Precision, Result, Sum};
+use crate::merge::{self, KeyColumns};
+use crate::model::{DataFile, Digest, Precision, Result};
 use crate::store::paths;
 use crate::table;
 use crate::wal;
@@ -233,15 +233,21 @@ impl Engine {
 
     /// The sum of a file's rows. Reading it through a merge of one proves that it is sorted and has
     /// no duplicates.
-    async fn read_sum(&self, open: &OpenDatabase, table: &Table, file: &DataFile, precision: Precision) -> Result<Sum> {
+    async fn read_sum(
+        &self,
+        open: &OpenDatabase,
+        table: &Table,
+        file: &DataFile,
+        precision: Precision,
+    ) -> Result<Digest> {
         let schema = &table.schema;
         let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
         let (store, footers) = (&self.inner.store, &self.inner.footers);
         let mut rows = table::read_file(store, footers, open.root(), file, schema, precision);
         table::verify_beginning(store, open.root(), file).await?;
-        let mut sum = Sum::default();
+        let mut sum = Digest::default();
         while let Some(batch) = rows.try_next().await? {
-            sum = sum.plus(merge::sum(&batch, &Key::of(schema), &ids)?);
+            sum = sum.plus(merge::sum(&batch, &KeyColumns::of(schema), &ids)?);
         }
         Ok(sum)
     }

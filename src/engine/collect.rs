@@ -14,7 +14,7 @@ use super::{
 };
 use crate::catalog::{CatalogState, DroppedDatabase};
 use crate::database::{DatabaseState, Edit};
-use crate::ledger::{Manifest, PROOF_AGE, State, Step};
+use crate::ledger::{CommitStep, LedgerState, Manifest, PROOF_AGE};
 use crate::model::Result;
 use crate::store::{
     ListEntry,
@@ -99,7 +99,7 @@ impl Engine {
 
     /// The newest manifest that is older than the grace; what it and the newest one do not need,
     /// no reader inside the grace began with.
-    async fn horizon<S: State>(&self, root: &str) -> Result<Option<Horizon<S>>> {
+    async fn horizon<S: LedgerState>(&self, root: &str) -> Result<Option<Horizon<S>>> {
         let prefix = paths::log_prefix(root);
         let log = self.inner.store.list(&prefix, None).await?;
         let before = self.before_grace();
@@ -183,8 +183,8 @@ impl Engine {
         self.delete_all(&doomed).await?;
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
             Ok(match newest.state.with_emptied(dropped.id, gone) {
-                Some(state) => Step::Commit { kind: "collect database", state, output: () },
-                None => Step::Done(()),
+                Some(state) => CommitStep::Commit { kind: "collect database", state, output: () },
+                None => CommitStep::Done(()),
             })
         });
         forget.await?;

@@ -11,7 +11,7 @@ use super::begin::Missing;
 use super::{Effort, Engine, run::Run, writer};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, Refusal, apply};
-use crate::ledger::{Ledger, Listing, Manifest, Step};
+use crate::ledger::{CommitStep, Ledger, Listing, Manifest};
 use crate::model::clock::EpochClock;
 use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
 use crate::store::{
@@ -208,10 +208,10 @@ impl OpenDatabase {
             FlushFirst,
         }
         let decide = |newest: &Manifest<DatabaseState>| match apply(&newest.state, newest.version + 1, edit, limits) {
-            Ok(state) => Ok(Step::Commit { kind: edit.kind(), state, output: Verdict::Done }),
-            Err(Refusal::Nothing) => Ok(Step::Done(Verdict::Nothing)),
-            Err(Refusal::Superseded) => Ok(Step::Done(Verdict::Superseded)),
-            Err(Refusal::FlushFirst) => Ok(Step::Done(Verdict::FlushFirst)),
+            Ok(state) => Ok(CommitStep::Commit { kind: edit.kind(), state, output: Verdict::Done }),
+            Err(Refusal::Nothing) => Ok(CommitStep::Done(Verdict::Nothing)),
+            Err(Refusal::Superseded) => Ok(CommitStep::Done(Verdict::Superseded)),
+            Err(Refusal::FlushFirst) => Ok(CommitStep::Done(Verdict::FlushFirst)),
             Err(Refusal::Invalid(error)) => Err(error),
         };
         let (manifest, verdict) = self.ledger.commit(store, decide).await?;
@@ -312,7 +312,7 @@ impl Engine {
         let id = self.begin_database(tenant, options).await?;
         let committed = self.inner.catalog.commit(&self.inner.store, |newest| {
             let state = newest.state.with_database(tenant, name, id)?;
-            Ok(Step::Commit { kind: "create database", state, output: () })
+            Ok(CommitStep::Commit { kind: "create database", state, output: () })
         });
         match committed.await {
             Err(error) if error.code == Code::DatabaseExists && if_not_exists => Ok(()),
@@ -337,8 +337,8 @@ impl Engine {
         let now = self.now();
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
             match newest.state.without_database(tenant, name, id, now)? {
-                Some(state) => Ok(Step::Commit { kind: "drop database", state, output: () }),
-                None => Ok(Step::Done(())),
+                Some(state) => Ok(CommitStep::Commit { kind: "drop database", state, output: () }),
+                None => Ok(CommitStep::Done(())),
             }
         });
         forget.await?;

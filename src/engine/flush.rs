@@ -15,8 +15,8 @@ use super::{
 };
 use crate::database::{DatabaseState, Edit, FlushedTable, Table};
 use crate::ledger::Manifest;
-use crate::merge::{self, Key};
-use crate::model::{DataFile, Error, OrderKey, OrderRange, Precision, Result, Sum};
+use crate::merge::{self, KeyColumns};
+use crate::model::{DataFile, Digest, Error, OrderKey, OrderRange, Precision, Result};
 use crate::store::{Store, paths::SegmentName};
 use crate::table::{self, Target};
 use crate::wal::{self, Segment, SegmentTable};
@@ -226,10 +226,10 @@ impl Engine {
         if parts.is_empty() {
             return Ok(None);
         }
-        let consumed = parts.iter().fold(Sum::default(), |sum, (_, part)| sum.plus(part.sum));
+        let consumed = parts.iter().fold(Digest::default(), |sum, (_, part)| sum.plus(part.sum));
         let precision = manifest.state.options.precision;
         let mut files = Vec::new();
-        let mut dropped = Sum::default();
+        let mut dropped = Digest::default();
         let arrangement = Arrangement::new(&table.schema, precision);
         for (partition, sources) in partitions(precision, &parts)? {
             let job = FileJob { name, table, partition, base: manifest.version, order: order_of(&sources), precision };
@@ -249,14 +249,14 @@ impl Engine {
         open: &OpenDatabase,
         job: FileJob<'_>,
         sources: Vec<Rows>,
-    ) -> Result<(Vec<DataFile>, Sum)> {
+    ) -> Result<(Vec<DataFile>, Digest)> {
         let schema = &job.table.schema;
-        let dropped = Arc::new(Mutex::new(Sum::default()));
+        let dropped = Arc::new(Mutex::new(Digest::default()));
         let ids = schema.columns.iter().map(|column| column.id).collect();
         let merged = merge::merge(
             sources,
             schema.query_schema(job.precision),
-            Key::of(schema),
+            KeyColumns::of(schema),
             ids,
             BATCH_ROWS,
             Some(dropped.clone()),

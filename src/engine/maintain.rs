@@ -99,7 +99,7 @@ impl Engine {
         if duties.collect {
             report.collected += self.collect_catalog(&catalog).await?;
         }
-        self.inner.catalog.catch_up(&self.inner.store).await;
+        self.inner.catalog.flush_hint(&self.inner.store).await;
         Ok(report)
     }
 
@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<()> {
         let done = self.do_duties(open, duties, effort, report).await;
         // Also after an error: what was committed before it is not hinted at yet.
-        open.ledger.catch_up(&self.inner.store).await;
+        open.ledger.flush_hint(&self.inner.store).await;
         done
     }
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::database::{DatabaseState, Edit, MergeJob, horizon};
 use crate::ledger::Manifest;
-use crate::merge::{self, Key};
-use crate::model::{DataFile, Error, OrderRange, Precision, Result, Sum, TableSchema};
+use crate::merge::{self, KeyColumns};
+use crate::model::{DataFile, Digest, Error, OrderRange, Precision, Result, TableSchema};
 use crate::table;
 
 impl Engine {
@@ -30,8 +30,8 @@ impl Engine {
         let order = job.inputs.iter().map(|file| file.order).reduce(OrderRange::union);
         let order = order.ok_or_else(|| Error::internal("a merge needs files"))?;
         let precision = manifest.state.options.precision;
-        let expired = Arc::new(Mutex::new(Sum::default()));
-        let signs = Arc::new(Mutex::new(Sum::default()));
+        let expired = Arc::new(Mutex::new(Digest::default()));
+        let signs = Arc::new(Mutex::new(Digest::default()));
         let oldest = horizon(&manifest.state, self.earlier_now());
         let mut sources: Vec<Rows> = Vec::new();
         for run in runs(&job.inputs) {
@@ -101,8 +101,8 @@ fn runs(inputs: &[Arc<DataFile>]) -> Vec<Vec<Arc<DataFile>>> {
 
 /// The rows with 0.0 for the -0.0 that older files may hold. What that changes in their sum is added to
 /// `signs`.
-fn with_one_zero(rows: Rows, schema: &TableSchema, signs: Arc<Mutex<Sum>>) -> Rows {
-    let key = Key::of(schema);
+fn with_one_zero(rows: Rows, schema: &TableSchema, signs: Arc<Mutex<Digest>>) -> Rows {
+    let key = KeyColumns::of(schema);
     let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
     let change = move |batch: RecordBatch| -> Result<RecordBatch> {
         let Some(changed) = merge::positive_zeros(&batch)? else { return Ok(batch) };
@@ -115,8 +115,8 @@ fn with_one_zero(rows: Rows, schema: &TableSchema, signs: Arc<Mutex<Sum>>) -> Ro
 }
 
 /// The rows that are not older than `oldest`, ticks. The sum of the others is added to `expired`.
-fn without_older(rows: Rows, oldest: i64, schema: &TableSchema, expired: Arc<Mutex<Sum>>) -> Rows {
-    let key = Key::of(schema);
+fn without_older(rows: Rows, oldest: i64, schema: &TableSchema, expired: Arc<Mutex<Digest>>) -> Rows {
+    let key = KeyColumns::of(schema);
     let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
     let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
         let ticks = table::ticks(&batch, key.time)?;

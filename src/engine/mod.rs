@@ -47,7 +47,7 @@ use crate::database::{Rules, Sizes};
 use crate::ledger::Ledger;
 use crate::model::clock::SharedClock;
 use crate::model::{DatabaseId, Result, limits::Limits};
-use crate::store::{self, Reading, Store};
+use crate::store::{self, ClockReading, Store};
 use crate::table::Footers;
 use crate::wal::SegmentCache;
 
@@ -221,7 +221,7 @@ impl Engine {
     /// What time it is, nanoseconds since 1970: by the machine, as far as the store's answers do not
     /// contradict.
     pub fn now(&self) -> i64 {
-        self.inner.store.time().correct(Reading::of(self.inner.clock.as_ref()))
+        self.inner.store.time().correct(ClockReading::of(self.inner.clock.as_ref()))
     }
 
     /// The earlier one of what the machine says and of [`Engine::now`]: for what deletes, and had better wait.

@@ -64,7 +64,7 @@ impl Engine {
         if effort.allows(0) {
             report.collected += self.collect_catalog(&catalog).await?;
         }
-        self.inner.catalog.catch_up(&self.inner.store).await;
+        self.inner.catalog.flush_hint(&self.inner.store).await;
         first.map_or(Ok(report), Err)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::clock::SharedClock;
-use crate::store::paths::{Place, SegmentName};
+use crate::store::paths::{RunPosition, SegmentName};
 
 /// Gives out the numbers.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Run {
     }
 
     /// The writer and the place of the next segment of `epoch`; no place if it is to have no number.
-    pub(super) fn begin(&self, epoch: u64, is_numbered: bool) -> (u64, Option<Place>) {
+    pub(super) fn begin(&self, epoch: u64, is_numbered: bool) -> (u64, Option<RunPosition>) {
         let mut state = self.state();
         if state.epoch != epoch || state.next == u32::MAX {
             *state = State::new(self.clock.random(), epoch);
@@ -56,7 +56,7 @@ impl Run {
         if !is_numbered {
             return (state.writer, None);
         }
-        let place = Place { number: state.next, before: state.before };
+        let place = RunPosition { number: state.next, before: state.before };
         state.next += 1;
         (state.writer, Some(place))
     }

@@ -144,7 +144,7 @@ fn tidy_up(engine: &Engine, open: &Arc<OpenDatabase>) {
         if looks && let Err(error) = engine.look(&open, store).await {
             tracing::debug!(database = %open.id, %error, "the log could not be looked at");
         }
-        open.ledger.catch_up(store).await;
+        open.ledger.flush_hint(store).await;
     });
 }
 

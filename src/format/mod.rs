@@ -94,13 +94,13 @@ impl Format {
     ///
     /// # Errors
     /// [`Code::FetchResult`] when the format cannot hold a type of the schema.
-    pub fn encoder(self, schema: SchemaRef) -> Result<Box<dyn Encoder + Send>> {
+    pub fn encoder(self, schema: SchemaRef) -> Result<Box<dyn DocumentEncoder + Send>> {
         Ok(match self {
             Format::Csv => Box::new(csv::Csv::new(schema, b',')?),
             Format::Tsv => Box::new(csv::Csv::new(schema, b'\t')?),
             Format::Json => Box::new(json::Json::array(schema)?),
             Format::NdJson => Box::new(json::Json::lines(schema)?),
-            Format::Table => Box::new(table::Table::new(schema)),
+            Format::Table => Box::new(table::TableEncoder::new(schema)),
             Format::ArrowStream => Box::new(arrow_stream::ArrowStream::new(schema)?),
             Format::Parquet => Box::new(parquet::Parquet::new(schema)?),
         })
@@ -108,7 +108,7 @@ impl Format {
 }
 
 /// Writes one document: any number of batches, then the end.
-pub trait Encoder {
+pub trait DocumentEncoder {
     /// Appends a batch to `out`.
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()>;
 

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 
 use super::answer::Answer;
 use super::encoding::{self, Coding};
-use crate::format::Encoder;
+use crate::format::DocumentEncoder;
 use crate::model::{Code, Error, Result};
 use crate::query::Share;
 
@@ -16,7 +16,7 @@ const LARGE_BYTES: usize = 4 << 20;
 /// Batches becoming bytes.
 pub struct Rows {
     batches: BoxStream<'static, Result<RecordBatch>>,
-    writer: Box<dyn Encoder + Send>,
+    writer: Box<dyn DocumentEncoder + Send>,
     coding: Coding,
     /// Gone once the stream has ended.
     coder: Option<encoding::Encoder>,

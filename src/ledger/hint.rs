@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Ledger, Manifest, State, lock};
+use super::{Ledger, LedgerState, Manifest, lock};
 use crate::store::{Store, paths};
 
 /// The hint is written at most this often.
@@ -12,20 +12,20 @@ const HINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What this process has told others by the hint.
 #[derive(Debug, Default)]
-pub(super) struct Hinted {
+pub(super) struct HintState {
     /// The last attempt.
     pub(super) when: Option<Instant>,
     /// The last commit of this process that no hint was written for; 0 if there is none.
     behind: u64,
 }
 
-impl<S: State> Ledger<S> {
+impl<S: LedgerState> Ledger<S> {
     /// C5. Best effort: a lost hint costs a LIST, nothing else.
-    pub(super) async fn tell(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
+    pub(super) async fn update_hint(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
         {
             let mut hinted = lock(&self.hinted);
             hinted.behind = hinted.behind.max(next.version);
-            if next.state.is_passing() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
+            if next.state.is_intermediate() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
                 return;
             }
         }
@@ -40,7 +40,7 @@ impl<S: State> Ledger<S> {
     }
 
     /// Hints at what was committed since the last hint, for whoever ends a series of commits.
-    pub async fn catch_up(&self, store: &Store) {
+    pub async fn flush_hint(&self, store: &Store) {
         let behind = lock(&self.hinted).behind;
         match self.cached() {
             Some(newest) if behind > 0 && newest.version == behind => {

@@ -26,5 +26,5 @@ pub use mode::Mode;
 pub use options::DatabaseOptions;
 pub use order::{OrderKey, OrderRange};
 pub use schema::{Column, ColumnKind, FieldType, TableSchema};
-pub use sum::Sum;
+pub use sum::Digest;
 pub use time::Precision;

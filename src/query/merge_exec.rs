@@ -31,7 +31,7 @@ use futures::{
 
 use crate::{
     engine::{Arrangement, TableSnapshot},
-    merge::{self, Key},
+    merge::{self, KeyColumns},
     model::{ColumnId, ColumnKind, Error, TableSchema},
 };
 
@@ -68,7 +68,7 @@ pub(super) struct MergeExec {
     read_keys: Option<Arc<dyn PhysicalExpr>>,
     /// The projection, as positions in `read`.
     output: Vec<usize>,
-    key: Key,
+    key: KeyColumns,
     ids: Vec<ColumnId>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -83,7 +83,7 @@ impl MergeExec {
         let read: Vec<usize> = (0..columns.len()).filter(|position| needed(*position)).collect();
         let read_columns: Vec<_> = read.iter().map(|position| columns[*position].clone()).collect();
         let ids = read_columns.iter().map(|column| column.id).collect();
-        let key = Key::of(&TableSchema { columns: read_columns });
+        let key = KeyColumns::of(&TableSchema { columns: read_columns });
         let place = |position: &usize| read.binary_search(position).ok();
         let Some(output) = merging.projection.iter().map(place).collect::<Option<Vec<usize>>>() else {
             return internal_err!("a merge does not read what it puts out");

@@ -23,7 +23,7 @@ use datafusion::{
 
 use crate::{
     engine::TailPart,
-    merge::Key,
+    merge::KeyColumns,
     model::{self, Column, TableSchema},
     wal::Series,
 };
@@ -184,7 +184,7 @@ fn found(tags: &DictionaryArray<Int32Type>, values: &[String]) -> Vec<usize> {
 /// Of each series the last row alone, in a table with tags. The parts share no time, so that the last part
 /// that has a series has its last row.
 pub(super) fn last_rows(tail: Vec<TailRows>, schema: &TableSchema) -> model::Result<Vec<TailRows>> {
-    let tags: Vec<String> = Key::of(schema).tags.iter().map(|tag| schema.columns[*tag].id.to_string()).collect();
+    let tags: Vec<String> = KeyColumns::of(schema).tags.iter().map(|tag| schema.columns[*tag].id.to_string()).collect();
     let tag_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let converter = RowConverter::new(tags.iter().map(|_| SortField::new(tag_type.clone())).collect())?;
     let mut by_time = Vec::with_capacity(tail.len());

@@ -17,7 +17,7 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
-use super::s3::Settings;
+use super::s3::S3Config;
 use crate::model::{Code, Error, Result};
 
 /// Credentials that expire sooner than this are fetched anew.
@@ -30,7 +30,7 @@ const REGION_OF_ENDPOINTS: &str = "us-east-1";
 ///
 /// Errors: [`Code::BadRequest`] for a setting that is missing or malformed, [`Code::StoreUnavailable`]
 /// when credentials cannot be had. No message holds a secret.
-pub(super) async fn from_environment() -> Result<Settings> {
+pub(super) async fn from_environment() -> Result<S3Config> {
     let profile_region = ProfileFileRegionProvider::new();
     let known = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(profile_region);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -51,7 +51,7 @@ pub(super) async fn from_environment() -> Result<Settings> {
     let provider = config.credentials_provider().ok_or_else(|| bad(NO_CREDENTIALS))?;
     let credentials = Arc::new(Chain::new(provider));
     credentials.current().await.map_err(|error| Error::new(Code::StoreUnavailable, error.to_string()))?;
-    Ok(Settings { endpoint, region, credentials })
+    Ok(S3Config { endpoint, region, credentials })
 }
 
 const NO_CREDENTIALS: &str = "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \

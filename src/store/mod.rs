@@ -21,6 +21,7 @@ pub mod meter;
 pub mod paths;
 pub mod probe;
 
+mod backend;
 mod create;
 mod credentials;
 mod dated;
@@ -28,7 +29,6 @@ mod folder;
 mod location;
 mod memory;
 mod open;
-mod raw;
 mod read;
 mod refusals;
 mod retry;
@@ -47,20 +47,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use backend::{Glance, ListEntry};
 pub use create::{Attempt, CreateOutcome};
 pub use meter::{Cost, Meter};
 pub use open::no_store;
-pub use raw::{Glance, ListEntry};
 pub use retry::Attempts;
-pub use time::{Reading, StoreTime};
+pub use time::{ClockReading, StoreTime};
 pub use upload::Upload;
 
 use crate::model::clock::SharedClock;
 use crate::model::{Error, Result};
+use backend::{Backend, BackendError, PutMode};
 use fault::{Faults, Faulty};
-use raw::{Failure, PutMode, Raw};
 use refusals::Refusals;
-use retry::Request;
+use retry::RetriedRequest;
 
 /// How long an operation repeats itself before it gives up.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -71,7 +71,7 @@ const MEMORY: &str = "memory:";
 /// A handle on an object store. Clones share the connection and the totals.
 #[derive(Clone)]
 pub struct Store {
-    raw: Arc<dyn Raw>,
+    raw: Arc<dyn Backend>,
     url: Arc<str>,
     totals: Arc<Meter>,
     meter: Option<Arc<Meter>>,
@@ -156,13 +156,13 @@ impl Store {
             self.raw.delete(path)
         });
         match sent.await {
-            Ok(()) | Err(Failure::Absent) => Ok(()),
+            Ok(()) | Err(BackendError::Absent) => Ok(()),
             Err(failure) => Err(self.error("delete", path, &failure)),
         }
     }
 
     /// Sends one put and counts it.
-    fn send_put<'a>(&'a self, path: &'a str, bytes: Bytes, mode: PutMode) -> Request<'a, ()> {
+    fn send_put<'a>(&'a self, path: &'a str, bytes: Bytes, mode: PutMode) -> RetriedRequest<'a, ()> {
         self.count(Cost::put(bytes.len()));
         self.raw.put(path, bytes, mode)
     }
@@ -192,12 +192,12 @@ impl Store {
     async fn repeat<'a, T>(
         &self,
         deadline: Duration,
-        mut request: impl FnMut() -> Request<'a, T>,
-    ) -> Result<T, Failure> {
+        mut request: impl FnMut() -> RetriedRequest<'a, T>,
+    ) -> Result<T, BackendError> {
         let mut attempts = self.attempts(deadline);
         loop {
             let result = attempts.run(request()).await;
-            let may_heal = result.as_ref().is_err_and(Failure::may_heal);
+            let may_heal = result.as_ref().is_err_and(BackendError::is_retryable);
             if !may_heal || !attempts.pause().await {
                 return result;
             }
@@ -205,7 +205,7 @@ impl Store {
     }
 
     /// The error for a request that has finally failed.
-    fn error(&self, action: &str, path: &str, failure: &Failure) -> Error {
+    fn error(&self, action: &str, path: &str, failure: &BackendError) -> Error {
         Error::new(failure.code(), format!("cannot {action} {path} in {}: {failure}", self.url))
     }
 }

@@ -131,13 +131,13 @@ pub struct SegmentName {
     /// One bit a table (id modulo 32): a query may skip a segment whose bit is not set.
     pub tables: u32,
     /// Where it stands among the segments of its writer; none in names that SiltDB 0.1.0 gave.
-    pub place: Option<Place>,
+    pub place: Option<RunPosition>,
 }
 
 /// Where a segment stands among those that its writer put into the same epoch. It is what tells a LIST that
 /// lacks a segment from one that is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct RunPosition {
     /// Counts from 0.
     pub number: u32,
     /// All smaller numbers had landed before this segment was sent.
@@ -172,7 +172,7 @@ impl SegmentName {
         let place = match (parts.next(), parts.next(), parts.next()) {
             (None, ..) => None,
             (Some(number), Some(before), None) => {
-                Some(Place { number: hexadecimal_32(number)?, before: hexadecimal_32(before)? })
+                Some(RunPosition { number: hexadecimal_32(number)?, before: hexadecimal_32(before)? })
             }
             _ => return None,
         };
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn segment_names_round_trip_and_sort_between_manifests() {
         let order = OrderKey { epoch: 7, clock: 0x1234, writer: u64::MAX };
-        let name = SegmentName { order, tables: 5, place: Some(Place { number: 300, before: 299 }) };
+        let name = SegmentName { order, tables: 5, place: Some(RunPosition { number: 300, before: 299 }) };
         for name in [name, SegmentName { place: None, ..name }] {
             assert_eq!(SegmentName::parse(&name.file_name()), Some(name));
         }

@@ -10,7 +10,7 @@
 //!
 //! Invariants: a data file is written once, under a name that holds random bits, and never changed,
 //! so that its footer may be kept for as long as there is room; its statistics in the manifest are
-//! true bounds; its [`Sum`] is that of the rows that went in. Footers carry neither an Arrow schema
+//! true bounds; its [`Digest`] is that of the rows that went in. Footers carry neither an Arrow schema
 //! nor sorting columns, because readers draw wrong conclusions from them.
 //!
 //! Never: decides what to write, merge or delete; knows manifests, segments or SQL.
@@ -29,7 +29,7 @@ use parquet::errors::ParquetError;
 
 use crate::model::{Code, Error, RESTORE};
 #[cfg(doc)]
-use crate::model::{DataFile, Sum, TableSchema};
+use crate::model::{DataFile, Digest, TableSchema};
 
 pub use checksums::verify_beginning;
 pub use footers::{CacheStatistics, Footers};

@@ -68,10 +68,10 @@ fn gap_of(run: Run) -> Option<Gap> {
 mod tests {
     use super::*;
     use crate::model::OrderKey;
-    use crate::store::paths::Place;
+    use crate::store::paths::RunPosition;
 
     fn name(epoch: u64, writer: u64, place: Option<(u32, u32)>) -> SegmentName {
-        let place = place.map(|(number, before)| Place { number, before });
+        let place = place.map(|(number, before)| RunPosition { number, before });
         SegmentName { order: OrderKey { epoch, clock: 1, writer }, tables: 1, place }
     }
 

@@ -19,7 +19,7 @@ use siltdb::model::clock::{Clock, ManualClock};
 use siltdb::model::{Code, DatabaseOptions, Error, Mode, Precision, Result, time::WritePrecision};
 use siltdb::parse;
 use siltdb::query::{Output, Queries, Session};
-use siltdb::store::fault::{Fault, Faults, Operation};
+use siltdb::store::fault::{Fault, Faults, RequestKind};
 use siltdb::store::{CreateOutcome, Meter, Store};
 
 use crate::sql::texts;
@@ -119,7 +119,7 @@ fn lines(first: i64, steps: i64, late: bool) -> String {
 struct NoData;
 
 impl Faults for NoData {
-    fn before(&self, _: Operation, path: &str) -> Fault {
+    fn before(&self, _: RequestKind, path: &str) -> Fault {
         if path.contains("/data/") { Fault::Refuse } else { Fault::Proceed }
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::database::{DatabaseState, Edit, Leaf, NewColumns, Table, apply};
 use crate::model::limits::Limits;
 use crate::model::{
-    ColumnKind, DataFile, DatabaseId, DatabaseOptions, FieldType, KeyBound, KeyRange, OrderKey, OrderRange, Sum,
+    ColumnKind, DataFile, DatabaseId, DatabaseOptions, Digest, FieldType, KeyBound, KeyRange, OrderKey, OrderRange,
     TenantId,
 };
 
@@ -44,7 +44,7 @@ fn file(name: &str, minute: u64, size: u64) -> DataFile {
         tags: Vec::new(),
         keys: None,
         columns: Vec::new(),
-        sum: Sum { rows: size, cells: size, hash: size },
+        sum: Digest { rows: size, cells: size, hash: size },
     }
 }
 

@@ -10,7 +10,7 @@ use super::oracle::*;
 use crate::engine::{Database, Duties, Engine, EngineOptions};
 use crate::store::{
     Store,
-    fault::{Fault, Faults, Operation},
+    fault::{Fault, Faults, RequestKind},
 };
 
 /// What happens at the chosen request.
@@ -43,24 +43,24 @@ impl CrashAt {
 }
 
 impl Faults for CrashAt {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
         let request = self.seen.fetch_add(1, Ordering::SeqCst);
         if self.is_dead(request) {
             return Fault::Hang;
         }
-        let writes = !matches!(operation, Operation::Get | Operation::List);
+        let writes = !matches!(operation, RequestKind::Get | RequestKind::List);
         match self.crash {
             _ if request != self.at => Fault::Proceed,
             Crash::Before => Fault::Hang,
             Crash::After => Fault::Proceed,
             Crash::AnswerLost if writes => Fault::FailAfter,
-            Crash::Conflict if operation == Operation::Create => Fault::Conflict,
+            Crash::Conflict if operation == RequestKind::Create => Fault::Conflict,
             Crash::Refused => Fault::Refuse,
             Crash::AnswerLost | Crash::Conflict => Fault::FailBefore,
         }
     }
 
-    fn after(&self, _operation: Operation, _path: &str) -> Fault {
+    fn after(&self, _operation: RequestKind, _path: &str) -> Fault {
         let request = self.seen.load(Ordering::SeqCst).saturating_sub(1);
         if self.crash == Crash::After && request >= self.at { Fault::Delay(Duration::MAX / 4) } else { Fault::Proceed }
     }

@@ -9,7 +9,7 @@ use crate::engine::{Database, Duties, Engine, EngineOptions};
 use crate::ledger::{CommitId, Manifest};
 use crate::model::clock::{Clock, ManualClock, SharedClock};
 use crate::model::{ColumnKind, DatabaseId, DatabaseOptions, FieldType};
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 use crate::store::{CreateOutcome, Store, paths};
 
 const SECOND: i64 = 1_000_000_000;
@@ -220,8 +220,8 @@ async fn a_write_acknowledged_during_a_list_is_not_forgotten_by_it() {
 struct SlowFiles(Duration);
 
 impl Faults for SlowFiles {
-    fn before(&self, operation: Operation, path: &str) -> Fault {
-        let slow = operation == Operation::Create && path.contains("/data/");
+    fn before(&self, operation: RequestKind, path: &str) -> Fault {
+        let slow = operation == RequestKind::Create && path.contains("/data/");
         if slow { Fault::Delay(self.0) } else { Fault::Proceed }
     }
 }

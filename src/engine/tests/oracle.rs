@@ -10,9 +10,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::database::Sizes;
 use crate::engine::{Database, Engine, EngineOptions, TableSnapshot};
-use crate::merge::{self, Key};
+use crate::merge::{self, KeyColumns};
 use crate::model::clock::{ManualClock, SharedClock};
-use crate::model::{ColumnKind, FieldType, OrderKey, PointBatch, Precision, Result, Sum, TenantId};
+use crate::model::{ColumnKind, Digest, FieldType, OrderKey, PointBatch, Precision, Result, TenantId};
 use crate::parse;
 use crate::store::{CreateOutcome, Meter, Store, paths, probe};
 use crate::table;
@@ -106,10 +106,10 @@ pub async fn batches_of(engine: &Engine, store: &Store, table: &TableSnapshot) -
     let merged = merge::merge(
         sources.into_iter().map(|(_, source)| source).collect(),
         table.schema.query_schema(table.precision),
-        Key::of(&table.schema),
+        KeyColumns::of(&table.schema),
         table.schema.columns.iter().map(|column| column.id).collect(),
         1_000,
-        Some(Arc::new(Mutex::new(Sum::default()))),
+        Some(Arc::new(Mutex::new(Digest::default()))),
     );
     merged.try_collect().await
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::oracle::*;
 use crate::engine::{Duties, Effort, Engine, EngineOptions};
 use crate::model::{Code, DatabaseId, Error};
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 use crate::store::{CreateOutcome, Store};
 
 async fn paths_of(store: &Store) -> Vec<String> {
@@ -116,12 +116,12 @@ struct DiesAt {
 }
 
 impl Faults for DiesAt {
-    fn before(&self, _operation: Operation, _path: &str) -> Fault {
+    fn before(&self, _operation: RequestKind, _path: &str) -> Fault {
         let request = self.seen.fetch_add(1, Ordering::SeqCst);
         if request < self.at || (self.lands && request == self.at) { Fault::Proceed } else { Fault::Hang }
     }
 
-    fn after(&self, _operation: Operation, _path: &str) -> Fault {
+    fn after(&self, _operation: RequestKind, _path: &str) -> Fault {
         let last = self.seen.load(Ordering::SeqCst) > self.at;
         if last { Fault::Delay(Duration::MAX / 4) } else { Fault::Proceed }
     }

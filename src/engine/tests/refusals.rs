@@ -10,7 +10,7 @@ use super::oracle::*;
 use crate::engine::{Duties, Engine, run_background, watch_refusals};
 use crate::model::{Code, Result};
 use crate::store::Store;
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 
 /// Takes a number of writes, and then none.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ impl Room {
 }
 
 impl Faults for Room {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
-        if matches!(operation, Operation::Get | Operation::List | Operation::Delete) {
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
+        if matches!(operation, RequestKind::Get | RequestKind::List | RequestKind::Delete) {
             return Fault::Proceed;
         }
         let take = |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
@@ -244,8 +244,8 @@ async fn a_failure_that_lasts_is_said_once() -> Result<()> {
 struct Gone(AtomicBool);
 
 impl Faults for Gone {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
-        let is_gone = operation == Operation::List && self.0.load(Ordering::SeqCst);
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
+        let is_gone = operation == RequestKind::List && self.0.load(Ordering::SeqCst);
         if is_gone { Fault::Refuse } else { Fault::Proceed }
     }
 }

@@ -22,7 +22,7 @@ use futures::{StreamExt, stream};
 
 use crate::{
     engine::{Leaves, TableSnapshot, TailPart, User},
-    merge::{self, Key},
+    merge::{self, KeyColumns},
     model::{
         Column, ColumnId, ColumnKind, DataFile, FieldType, Mode, OrderKey, OrderRange, Precision, TableId, TableSchema,
         TenantId, UserId,
@@ -97,7 +97,7 @@ pub fn sorted(points: &[Point]) -> RecordBatch {
     ];
     let batch = RecordBatch::try_new(schema.query_schema(Precision::Nanosecond), columns).unwrap();
     let ids: Vec<ColumnId> = schema.columns.iter().map(|column| column.id).collect();
-    merge::sort_points(&batch, &Key::of(&schema), &ids).unwrap().0
+    merge::sort_points(&batch, &KeyColumns::of(&schema), &ids).unwrap().0
 }
 
 /// Rows as a segment has them.

@@ -15,7 +15,7 @@ use super::world::{Slow, open_with};
 use super::{COLLECT, FLUSH, Year};
 use crate::engine::{Duties, Report};
 use crate::model::{Code, Error, Result};
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 
 /// A housekeeping may be stopped so late, milliseconds.
 const LATEST: usize = 300;
@@ -41,15 +41,15 @@ struct Tripwire {
 }
 
 impl Faults for Tripwire {
-    fn before(&self, operation: Operation, path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, path: &str) -> Fault {
         self.slow.before(operation, path)
     }
 
-    fn after(&self, operation: Operation, path: &str) -> Fault {
+    fn after(&self, operation: RequestKind, path: &str) -> Fault {
         let mut made = self.made.lock().unwrap();
         let touched = match operation {
-            Operation::Create if path.contains("/data/") => made.insert(path.to_owned()),
-            Operation::Get => made.contains(path),
+            RequestKind::Create if path.contains("/data/") => made.insert(path.to_owned()),
+            RequestKind::Get => made.contains(path),
             _ => false,
         };
         if touched && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {

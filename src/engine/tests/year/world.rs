@@ -10,7 +10,7 @@ use crate::model::clock::{Clock, ManualClock};
 use crate::model::time::civil_from_days;
 use crate::store::{
     Meter, Store,
-    fault::{Fault, Faults, Operation},
+    fault::{Fault, Faults, RequestKind},
     paths,
 };
 
@@ -108,7 +108,7 @@ impl Slow {
 }
 
 impl Faults for Slow {
-    fn before(&self, _operation: Operation, path: &str) -> Fault {
+    fn before(&self, _operation: RequestKind, path: &str) -> Fault {
         if path.starts_with(paths::CATALOG_ROOT) || path.ends_with("/HINT") {
             return Fault::Proceed;
         }

@@ -48,7 +48,7 @@ pub(super) enum PutMode {
 
 /// Why one request did not succeed. The texts go into messages and hold no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum BackendError {
     /// "It exists", or "something else happened to the key meanwhile" (409, 412): it proves nothing
     /// about what is there now.
     Conflict(String),
@@ -68,33 +68,33 @@ pub(super) enum Failure {
     Lost(String),
 }
 
-impl Failure {
+impl BackendError {
     /// Whether the same request may succeed later. A conflict is among these where no condition was sent.
-    pub(super) fn may_heal(&self) -> bool {
-        matches!(self, Failure::Transient(_) | Failure::Unsent(_) | Failure::Conflict(_))
+    pub(super) fn is_retryable(&self) -> bool {
+        matches!(self, BackendError::Transient(_) | BackendError::Unsent(_) | BackendError::Conflict(_))
     }
 
     /// What the caller is told of a request that was certainly not applied.
     pub(super) fn code(&self) -> Code {
         match self {
-            Failure::Refused(_) => Code::StoreRefused,
-            Failure::Full(_) => Code::StoreFull,
+            BackendError::Refused(_) => Code::StoreRefused,
+            BackendError::Full(_) => Code::StoreFull,
             _ => Code::StoreUnavailable,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for BackendError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Conflict(why) => write!(formatter, "conflict: {why}"),
-            Failure::Absent => formatter.write_str("no such object"),
-            Failure::Short => formatter.write_str("the object is shorter than expected"),
-            Failure::Transient(why)
-            | Failure::Unsent(why)
-            | Failure::Refused(why)
-            | Failure::Full(why)
-            | Failure::Lost(why) => formatter.write_str(why),
+            BackendError::Conflict(why) => write!(formatter, "conflict: {why}"),
+            BackendError::Absent => formatter.write_str("no such object"),
+            BackendError::Short => formatter.write_str("the object is shorter than expected"),
+            BackendError::Transient(why)
+            | BackendError::Unsent(why)
+            | BackendError::Refused(why)
+            | BackendError::Full(why)
+            | BackendError::Lost(why) => formatter.write_str(why),
         }
     }
 }
@@ -103,38 +103,38 @@ impl fmt::Display for Failure {
 pub(super) const PART_BYTES: usize = 8 << 20;
 
 #[async_trait]
-pub(super) trait Raw: Send + Sync + fmt::Debug {
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure>;
+pub(super) trait Backend: Send + Sync + fmt::Debug {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), BackendError>;
 
     /// The whole object, or a non-empty range of it.
-    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure>;
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError>;
 
     /// Objects whose path begins with `prefix` (bytewise) and sorts after `after`. `page` is
     /// [`Page::next`] of the page before.
-    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure>;
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, BackendError>;
 
     /// What is there at all, as far as one page shows it.
-    async fn glance(&self) -> Result<Glance, Failure> {
+    async fn glance(&self) -> Result<Glance, BackendError> {
         let page = self.list("", None, None).await?;
         let paths = page.entries.into_iter().map(|entry| entry.path).collect();
         Ok(Glance { paths, more: page.next.is_some() })
     }
 
     /// Deletes an object; that it is absent already is success.
-    async fn delete(&self, path: &str) -> Result<(), Failure>;
+    async fn delete(&self, path: &str) -> Result<(), BackendError>;
 
     /// Begins an upload and returns its name.
-    async fn begin_upload(&self, path: &str) -> Result<String, Failure>;
+    async fn begin_upload(&self, path: &str) -> Result<String, BackendError>;
 
     /// Sends part `index`, of [`PART_BYTES`] unless it is the last, and returns the store's name for
     /// it. Parts may come in any order and more than once.
-    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure>;
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, BackendError>;
 
-    /// Makes the object visible, all parts at once. [`Failure::Absent`]: there is no such upload (any more).
-    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure>;
+    /// Makes the object visible, all parts at once. [`BackendError::Absent`]: there is no such upload (any more).
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), BackendError>;
 
-    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure>;
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), BackendError>;
 
     /// Ranges no further apart than this many bytes are cheaper to read as one.
-    fn worthwhile_gap(&self) -> u64;
+    fn coalesce_gap(&self) -> u64;
 }
