@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use siltdb::engine::{Duties, Effort, Engine, Report};
+use siltdb::engine::{Budget, Engine, Report, Tasks};
 use siltdb::model::{Code, DatabaseId, Error, Result, TenantId};
 use siltdb::store::paths::database_of_segment;
 use tokio::time::timeout_at;
@@ -16,14 +16,14 @@ use crate::deadline::Deadline;
 use crate::event::{AnswerBy, Errand, Object};
 use crate::runtime::Answer;
 
-const SETTLING: Duties = Duties { flush: true, retain: true, ..Duties::NONE };
-const MERGING: Duties = Duties { merge: true, ..Duties::NONE };
+const SETTLING: Tasks = Tasks { flush: true, retain: true, ..Tasks::NONE };
+const MERGING: Tasks = Tasks { merge: true, ..Tasks::NONE };
 
 type Place = (TenantId, DatabaseId);
 
 /// Does it, and says what came of it.
 pub async fn run(engine: &Engine, errand: Errand, deadline: Deadline) -> Answer {
-    let effort = Effort { until: Some(deadline.soft()), ..Effort::default() };
+    let effort = Budget { until: Some(deadline.soft()), ..Budget::default() };
     match errand {
         Errand::Due => round(engine, effort, deadline).await,
         Errand::Created { objects, answer_by } => {
@@ -34,8 +34,8 @@ pub async fn run(engine: &Engine, errand: Errand, deadline: Deadline) -> Answer 
     }
 }
 
-async fn round(engine: &Engine, effort: Effort, deadline: Deadline) -> Answer {
-    match timeout_at(deadline.hard(), engine.tend_due(effort)).await {
+async fn round(engine: &Engine, effort: Budget, deadline: Deadline) -> Answer {
+    match timeout_at(deadline.hard(), engine.maintain_due(effort)).await {
         Ok(Ok(report)) => {
             tracing::info!(%report, "housekeeping");
             Answer::Value(told(&report))
@@ -80,7 +80,7 @@ fn places(url: &str, objects: Vec<Object>) -> BTreeMap<Place, BTreeSet<String>> 
 }
 
 /// The databases whose logs could not be settled, and why.
-async fn settle(engine: &Engine, places: Vec<Place>, effort: Effort, deadline: Deadline) -> BTreeMap<Place, Error> {
+async fn settle(engine: &Engine, places: Vec<Place>, effort: Budget, deadline: Deadline) -> BTreeMap<Place, Error> {
     let mut unsettled = BTreeMap::new();
     let mut settled = Vec::new();
     for place in places {
@@ -99,9 +99,9 @@ async fn settle(engine: &Engine, places: Vec<Place>, effort: Effort, deadline: D
     unsettled
 }
 
-async fn tend(engine: &Engine, place: Place, duties: Duties, effort: Effort, deadline: Deadline) -> Result<Report> {
+async fn tend(engine: &Engine, place: Place, duties: Tasks, effort: Budget, deadline: Deadline) -> Result<Report> {
     let (tenant, database) = place;
-    let tended = timeout_at(deadline.hard(), engine.tend_database(tenant, database, duties, effort)).await;
+    let tended = timeout_at(deadline.hard(), engine.maintain_database(tenant, database, duties, effort)).await;
     let report = tended.unwrap_or_else(|_| Err(out_of_time()))?;
     tracing::info!(%tenant, %database, %report, "housekeeping");
     Ok(report)

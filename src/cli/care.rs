@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use super::{open, print};
 use crate::config::Settings;
-use crate::engine::{Duties, Losses};
+use crate::engine::{Losses, Tasks};
 use crate::model::Result;
 use crate::model::clock::{Clock, SystemClock};
 use crate::store::{Store, paths, probe::probe};
@@ -14,11 +14,11 @@ use crate::store::{Store, paths, probe::probe};
 /// Does one duty, or all, until nothing is left to do.
 pub(super) async fn maintain(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode> {
     let duties = match matches.get_one::<String>("duty").map(String::as_str) {
-        Some("flush") => Duties { flush: true, ..Duties::NONE },
-        Some("merge") => Duties { merge: true, ..Duties::NONE },
-        Some("retain") => Duties { retain: true, ..Duties::NONE },
-        Some("collect") => Duties { collect: true, ..Duties::NONE },
-        _ => Duties::ALL,
+        Some("flush") => Tasks { flush: true, ..Tasks::NONE },
+        Some("merge") => Tasks { merge: true, ..Tasks::NONE },
+        Some("retain") => Tasks { retain: true, ..Tasks::NONE },
+        Some("collect") => Tasks { collect: true, ..Tasks::NONE },
+        _ => Tasks::ALL,
     };
     let engine = open(settings).await?;
     let losses = if matches.get_flag("accept-loss") { Losses::Accepted } else { Losses::Refused };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{ColumnKind, DataFile, Digest, Error, TableId};
 use crate::store::paths::SegmentName;
 
-use super::{Expired, Leaf, NewColumns};
+use super::{Expired, FileList, NewColumns};
 
 /// One change, decided against an older state and applied to the newest.
 #[derive(Debug, Clone)]
@@ -35,12 +35,12 @@ pub enum Edit {
         dropped: Digest,
         base: u64,
     },
-    /// Lists of data files were written as leaves.
+    /// Lists of data files were written as file lists.
     Pack {
         tables: Vec<Packed>,
         base: u64,
     },
-    /// The files of a leaf come back into the manifest, to be worked on.
+    /// The files of a file list come back into the manifest, to be worked on.
     Unpack {
         table: TableId,
         leaf: String,
@@ -57,7 +57,7 @@ pub enum Edit {
         name: String,
     },
     DropDatabase,
-    /// Data files and leaves whose every row is past the database's retention.
+    /// Data files and file lists whose every row is past the database's retention.
     Expire {
         tables: Vec<Expired>,
     },
@@ -76,20 +76,20 @@ pub struct FlushedTable {
     pub dropped: Digest,
 }
 
-/// A table's new leaf.
+/// A table's new file list.
 #[derive(Debug, Clone)]
 pub struct Packed {
     pub table: TableId,
-    pub leaf: Leaf,
+    pub leaf: FileList,
     /// Files of the manifest that it lists.
     pub files: Vec<String>,
-    /// A leaf whose files it lists too, and which it replaces.
+    /// A file list whose files it lists too, and which it replaces.
     pub replaces: Option<String>,
 }
 
 /// Why an edit does not apply to the newest state.
 #[derive(Debug, Clone)]
-pub enum Refusal {
+pub enum EditRefusal {
     /// There is nothing to do.
     Nothing,
     /// Somebody else's commit made the job's work void; its outputs are garbage.

@@ -39,8 +39,8 @@ fn table_violations(name: &str, table: &Table, found: &mut Vec<String>) {
     }
 }
 
-/// I5 of some live files of a table: no two may count a point twice. Of files in leaves it held when
-/// they were packed, and whatever comes later is of newer segments or keeps away from the leaf; only a
+/// I5 of some live files of a table: no two may count a point twice. Of files in file lists it held when
+/// they were packed, and whatever comes later is of newer segments or keeps away from the file list; only a
 /// check reads them to look again.
 ///
 /// Sorted by segments first: disjoint neighbours end the inner walk at once, which is the rule.

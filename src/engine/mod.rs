@@ -17,22 +17,22 @@ mod access;
 mod background;
 mod begin;
 mod check;
-mod collect;
 mod databases;
+mod expire;
+mod file_lists;
 mod flush;
-mod leaves;
+mod gc;
+mod group_commit;
 mod maintain;
 mod merge;
+mod on_demand;
 mod order;
-mod retain;
-mod rounds;
-mod run;
 mod snapshot;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod write;
-mod writer;
+mod writer_run;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,13 +55,13 @@ pub use access::User;
 pub use background::{run_background, watch_refusals};
 pub use check::CheckReport;
 pub use databases::Database;
-pub use leaves::Leaves;
-pub use maintain::{Duties, Effort, Report};
-pub use snapshot::{Arrangement, Losses, Snapshot, TableSnapshot, TailPart};
+pub use file_lists::FileLists;
+pub use maintain::{Budget, Report, Tasks};
+pub use snapshot::{Losses, SegmentProjection, Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
 
 use begin::Missing;
-use databases::OpenDatabase;
+use databases::DatabaseHandle;
 use order::ClockSteps;
 
 /// When a database's tail is settled: whichever comes first.
@@ -141,10 +141,10 @@ struct Inner {
     /// Catalog version up to which this process has found nothing left to collect; 0 before it looked.
     catalog_collected: AtomicU64,
     passwords: Passwords,
-    databases: Mutex<HashMap<DatabaseId, Arc<OpenDatabase>>>,
+    databases: Mutex<HashMap<DatabaseId, Arc<DatabaseHandle>>>,
     footers: Arc<Footers>,
     segments: SegmentCache,
-    leaves: Leaves,
+    leaves: FileLists,
     totals: Totals,
     stopping: AtomicBool,
     /// What becomes of a place without a store.
@@ -190,7 +190,7 @@ impl Engine {
                 databases: Mutex::default(),
                 footers: Arc::new(Footers::new(options.footer_cache_bytes)),
                 segments: SegmentCache::new(options.tail_cache_bytes),
-                leaves: Leaves::default(),
+                leaves: FileLists::default(),
                 totals: Totals::default(),
                 stopping: AtomicBool::new(false),
                 missing,
@@ -256,7 +256,7 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
         let idle = async {
-            while self.open_databases().iter().any(|open| open.pending() > 0) {
+            while self.open_databases().iter().any(|handle| handle.pending() > 0) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -265,7 +265,7 @@ impl Engine {
         }
     }
 
-    fn open_databases(&self) -> Vec<Arc<OpenDatabase>> {
+    fn open_databases(&self) -> Vec<Arc<DatabaseHandle>> {
         let databases = self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner);
         databases.values().cloned().collect()
     }

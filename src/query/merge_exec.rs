@@ -30,7 +30,7 @@ use futures::{
 };
 
 use crate::{
-    engine::{Arrangement, TableSnapshot},
+    engine::{SegmentProjection, TableSnapshot},
     merge::{self, KeyColumns},
     model::{ColumnId, ColumnKind, Error, TableSchema},
 };
@@ -63,7 +63,7 @@ pub(super) struct MergeExec {
     merging: Merging,
     /// What the merge reads: the projection and the key, in the table's order.
     read: Vec<usize>,
-    arrangement: Arrangement,
+    projection: SegmentProjection,
     /// The predicate on keys, for what the merge reads.
     read_keys: Option<Arc<dyn PhysicalExpr>>,
     /// The projection, as positions in `read`.
@@ -88,9 +88,9 @@ impl MergeExec {
         let Some(output) = merging.projection.iter().map(place).collect::<Option<Vec<usize>>>() else {
             return internal_err!("a merge does not read what it puts out");
         };
-        let arrangement = table.arrangement(&read).map_err(external)?;
-        let schema: SchemaRef = Arc::new(arrangement.schema().project(&output)?);
-        let of_read = |keys| reassign_expr_columns(keys, arrangement.schema());
+        let projection = table.projection(&read).map_err(external)?;
+        let schema: SchemaRef = Arc::new(projection.schema().project(&output)?);
+        let of_read = |keys| reassign_expr_columns(keys, projection.schema());
         let read_keys = merging.keys.clone().map(of_read).transpose()?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -100,7 +100,7 @@ impl MergeExec {
         );
         Ok(MergeExec {
             groups: Arc::new(groups),
-            arrangement,
+            projection,
             read_keys,
             merging,
             read,
@@ -143,7 +143,7 @@ impl MergeExec {
         let sources: Vec<_> = group.iter().map(|source| self.open(source, context)).collect::<Result<_>>()?;
         let merged = merge::merge(
             sources,
-            self.arrangement.schema().clone(),
+            self.projection.schema().clone(),
             self.key.clone(),
             self.ids.clone(),
             batch_rows,
@@ -176,7 +176,7 @@ impl MergeExec {
                 Ok(rows.map_err(|error| from_datafusion(&error)).boxed())
             }
             Source::Tail(rows) => {
-                let batch = rows.arranged(&self.arrangement).map_err(external)?;
+                let batch = rows.project(&self.projection).map_err(external)?;
                 let batch = match &self.read_keys {
                     None => batch,
                     Some(keys) => {

@@ -13,7 +13,7 @@ use datafusion::{
 use tokio::runtime::Handle;
 
 use crate::{
-    engine::{Engine, Leaves, TableSnapshot},
+    engine::{Engine, FileLists, TableSnapshot},
     model::{ColumnKind, DataFile, Error},
     store::{Meter, Store},
     table::Footers,
@@ -26,7 +26,7 @@ use super::{ends::Ends, errors::external, scan};
 pub(super) struct SnapshotTable {
     pub(super) store: Store,
     pub(super) footers: Arc<Footers>,
-    leaves: Leaves,
+    leaves: FileLists,
     pub(super) table: Arc<TableSnapshot>,
     pub(super) schema: SchemaRef,
     /// Rows before this time are too old to be seen.
@@ -49,7 +49,7 @@ impl SnapshotTable {
     pub(super) fn at(
         store: Store,
         footers: Arc<Footers>,
-        leaves: Leaves,
+        leaves: FileLists,
         table: TableSnapshot,
         now: i64,
     ) -> SnapshotTable {

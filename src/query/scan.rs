@@ -18,7 +18,7 @@ use datafusion::{
 };
 
 use crate::{
-    database::Leaf,
+    database::FileList,
     engine::TailPart,
     model::{ColumnKind, DataFile, schema::TIME_COLUMN},
 };
@@ -157,13 +157,13 @@ fn physical(table: &SnapshotTable, state: &dyn Session, expr: Expr) -> Result<Ar
 }
 
 /// The lists of files that may name one with rows of the answer.
-pub(super) fn lists(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Leaf>> {
+pub(super) fn lists(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Vec<FileList>> {
     let leaves = &table.table.leaves;
     if leaves.is_empty() {
         return Ok(Vec::new());
     }
     let Some(keys) = key_predicate(table, state, filters, too_old(table).as_ref())? else { return Ok(leaves.clone()) };
-    let times = |leaf: &Leaf| Known::Times { min: leaf.min_time, max: leaf.max_time, rows: leaf.rows };
+    let times = |leaf: &FileList| Known::Times { min: leaf.min_time, max: leaf.max_time, rows: leaf.rows };
     let known: Vec<Known<'_>> = leaves.iter().map(times).collect();
     let kept = prune::may_match(&keys, &table.table.schema, &table.schema, table.table.precision, &known)?;
     Ok(leaves.iter().zip(kept).filter(|(_, kept)| *kept).map(|(leaf, _)| leaf.clone()).collect())
@@ -242,8 +242,8 @@ fn union(
     }
     if !groups.tails.is_empty() {
         let split = balanced(groups.tails, partitions, |rows| rows.count() as u64);
-        let arrangement = table.table.arrangement(&projection).map_err(external)?;
-        inputs.push(Arc::new(TailExec::new(split, arrangement, wanted.limit)));
+        let projection = table.table.projection(&projection).map_err(external)?;
+        inputs.push(Arc::new(TailExec::new(split, projection, wanted.limit)));
     }
     if !groups.overlapping.is_empty() {
         let size = |group: &Vec<Source>| group.iter().map(Source::rows).sum();

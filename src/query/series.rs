@@ -25,7 +25,7 @@ use crate::{
     engine::TailPart,
     merge::KeyColumns,
     model::{self, Column, TableSchema},
-    wal::Series,
+    wal::SeriesRuns,
 };
 
 use super::{errors::external, provider::SnapshotTable, tail::TailRows};
@@ -94,7 +94,7 @@ impl Condition {
     }
 
     /// Which series may pass. Rows of others do not: the filter itself is applied again later.
-    fn passes(&self, series: &Series) -> Result<Vec<usize>> {
+    fn passes(&self, series: &SeriesRuns) -> Result<Vec<usize>> {
         let mut left: Option<Vec<usize>> = None;
         for (tag, values) in &self.one_of {
             let name = &self.ids[*tag];
@@ -117,7 +117,7 @@ impl Condition {
         }
     }
 
-    fn evaluate(&self, series: &Series) -> Result<BooleanArray> {
+    fn evaluate(&self, series: &SeriesRuns) -> Result<BooleanArray> {
         let count = series.runs.len();
         let column = |(id, field): (&String, &Arc<Field>)| match series.tags.column_by_name(id) {
             Some(values) => cast(values, field.data_type()),

@@ -9,7 +9,7 @@ use datafusion::arrow::{
 };
 
 use crate::{
-    engine::{Arrangement, TailPart},
+    engine::{SegmentProjection, TailPart},
     model::{Error, Result},
     table, wal,
 };
@@ -51,14 +51,14 @@ impl TailRows {
         table::ticks(batch, wal::key_of(batch.schema_ref())?.time)
     }
 
-    /// The rows in the columns of the arrangement.
-    pub(super) fn arranged(&self, arrangement: &Arrangement) -> Result<RecordBatch> {
+    /// The rows in the columns of the projection.
+    pub(super) fn project(&self, projection: &SegmentProjection) -> Result<RecordBatch> {
         let batch = &self.part.rows().batch;
         let indices = match self.runs.as_deref() {
             None | Some([_]) => None,
             Some(_) => Some(UInt32Array::from_iter_values(self.positions().filter_map(|row| u32::try_from(row).ok()))),
         };
-        arrangement.of_some(batch, self.count, |column| match (&indices, self.runs.as_deref()) {
+        projection.project_with(batch, self.count, |column| match (&indices, self.runs.as_deref()) {
             (Some(indices), _) => Ok(take(column, indices, None)?),
             (None, Some([run])) => Ok(column.slice(run.start, run.len())),
             (None, _) => Ok(column.clone()),
@@ -67,15 +67,15 @@ impl TailRows {
 }
 
 /// A few rows of each of many segments in one batch, without a batch for each.
-pub(super) fn gather(parts: &[TailRows], arrangement: &Arrangement) -> Result<RecordBatch> {
+pub(super) fn gather(parts: &[TailRows], projection: &SegmentProjection) -> Result<RecordBatch> {
     let places: Vec<(usize, usize)> = parts
         .iter()
         .enumerate()
         .flat_map(|(number, rows)| rows.positions().map(move |position| (number, position)))
         .collect();
-    let columns = arrangement.columns().enumerate();
+    let columns = projection.columns().enumerate();
     let columns = columns.map(|(column, (name, field))| gather_column(parts, &places, column, name, field));
-    arrangement.batch(columns.collect::<Result<_>>()?, places.len())
+    projection.batch(columns.collect::<Result<_>>()?, places.len())
 }
 
 /// One column, which stands at `place` if a segment has all of them.

@@ -19,7 +19,7 @@ use datafusion::{
 };
 use futures::{StreamExt, stream};
 
-use crate::engine::Arrangement;
+use crate::engine::SegmentProjection;
 
 use super::{
     errors::external,
@@ -34,23 +34,23 @@ const COPIED_SHARE: usize = 8;
 pub(super) struct TailExec {
     /// By partition.
     parts: Arc<Vec<Vec<TailRows>>>,
-    arrangement: Arrangement,
+    projection: SegmentProjection,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl TailExec {
-    pub(super) fn new(parts: Vec<Vec<TailRows>>, arrangement: Arrangement, limit: Option<usize>) -> TailExec {
+    pub(super) fn new(parts: Vec<Vec<TailRows>>, projection: SegmentProjection, limit: Option<usize>) -> TailExec {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(arrangement.schema().clone()),
+            EquivalenceProperties::new(projection.schema().clone()),
             Partitioning::UnknownPartitioning(parts.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         TailExec {
             parts: Arc::new(parts),
-            arrangement,
+            projection,
             limit,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -71,7 +71,7 @@ struct Reading {
     parts: Arc<Vec<Vec<TailRows>>>,
     partition: usize,
     next: usize,
-    arrangement: Arrangement,
+    projection: SegmentProjection,
     batch_rows: usize,
     left: usize,
 }
@@ -90,11 +90,11 @@ impl Reading {
         let batch = match parts.iter().take_while(fits).count() {
             0 | 1 => {
                 self.next += 1;
-                first.arranged(&self.arrangement)
+                first.project(&self.projection)
             }
             several => {
                 self.next += several;
-                gather(&parts[..several], &self.arrangement)
+                gather(&parts[..several], &self.projection)
             }
         };
         let batch = batch.map_err(external)?;
@@ -149,7 +149,7 @@ impl ExecutionPlan for TailExec {
             parts: self.parts.clone(),
             partition,
             next: 0,
-            arrangement: self.arrangement.clone(),
+            projection: self.projection.clone(),
             batch_rows,
             left: self.limit.unwrap_or(usize::MAX),
         };

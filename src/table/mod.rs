@@ -36,7 +36,7 @@ pub use footers::{CacheStatistics, Footers};
 pub use layout::{has_one_zero, ticks};
 pub use partition::{MAXIMUM_PARTITIONS, Span, choose_span, partition_of, split_by_partition};
 pub use read::{ObjectReader, read_file};
-pub use write::{Target, write_files};
+pub use write::{DataFileTarget, write_files};
 
 const MISSING: &str = "is not in the store: it was collected, or is lost; ";
 

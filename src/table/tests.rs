@@ -16,7 +16,9 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{Footers, ObjectReader, Target, is_missing, layout::Layout, read_file, write::write_as, write_files};
+use super::{
+    DataFileTarget, Footers, ObjectReader, is_missing, layout::Layout, read_file, write::write_as, write_files,
+};
 use crate::{
     merge::{self, KeyColumns},
     model::{
@@ -66,8 +68,8 @@ fn odd_table() -> TableSchema {
     ])
 }
 
-fn target() -> Target {
-    Target {
+fn target() -> DataFileTarget {
+    DataFileTarget {
         table_name: "Weather, of \"today\"".to_owned(),
         table: TableId(3),
         partition: "day=2026-11-24".to_owned(),

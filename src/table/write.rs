@@ -24,7 +24,7 @@ use crate::{
 
 /// Where a data file goes, and what it is made from.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct DataFileTarget {
     /// For people who browse the store.
     pub table_name: String,
     pub table: TableId,
@@ -37,7 +37,7 @@ pub struct Target {
     pub order: OrderRange,
 }
 
-impl Target {
+impl DataFileTarget {
     /// Name of the job's file of a number, from 0 on, below the database's root.
     fn path(&self, number: usize) -> String {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
@@ -47,7 +47,7 @@ impl Target {
 }
 
 impl Summary {
-    fn describe(self, path: String, target: &Target, size: u64, tail: &Tail) -> DataFile {
+    fn describe(self, path: String, target: &DataFileTarget, size: u64, tail: &Tail) -> DataFile {
         DataFile {
             path,
             partition: target.partition.clone(),
@@ -77,7 +77,7 @@ impl Summary {
 pub async fn write_files(
     store: &Store,
     root: &str,
-    target: &Target,
+    target: &DataFileTarget,
     schema: &TableSchema,
     precision: Precision,
     file_bytes: u64,
@@ -90,7 +90,7 @@ pub(super) async fn write_as(
     layout: Layout,
     store: &Store,
     root: &str,
-    target: &Target,
+    target: &DataFileTarget,
     schema: &TableSchema,
     precision: Precision,
     batches: BoxStream<'static, Result<RecordBatch>>,
@@ -115,7 +115,7 @@ struct Job<'a> {
     layout: Layout,
     store: &'a Store,
     root: &'a str,
-    target: &'a Target,
+    target: &'a DataFileTarget,
     schema: &'a TableSchema,
     precision: Precision,
 }

@@ -35,12 +35,12 @@ pub struct SegmentTable {
     /// Sorted, without duplicates, in the types of [`TableRows`]: a tag's values are there once, which
     /// is a third of what they take as queries want them.
     pub batch: RecordBatch,
-    series: OnceLock<Series>,
+    series: OnceLock<SeriesRuns>,
 }
 
 /// Where the series of a batch begin: rows are sorted, so each is one run.
 #[derive(Debug, Clone)]
-pub struct Series {
+pub struct SeriesRuns {
     /// The rows of each, in order, without gaps.
     pub runs: Vec<Range<usize>>,
     /// The tags of each, under the ids of their columns: one row a series.
@@ -49,7 +49,7 @@ pub struct Series {
 
 impl SegmentTable {
     /// The series of its rows, found once when a query first asks for some of them.
-    pub fn series(&self) -> Result<&Series> {
+    pub fn series(&self) -> Result<&SeriesRuns> {
         if let Some(series) = self.series.get() {
             return Ok(series);
         }
@@ -58,7 +58,7 @@ impl SegmentTable {
         let runs = runs_of(&tags, self.batch.num_rows())?;
         let starts = UInt32Array::from_iter_values(runs.iter().filter_map(|run| u32::try_from(run.start).ok()));
         let tags = if key.tags.is_empty() { tags.slice(0, 1) } else { take_record_batch(&tags, &starts)? };
-        Ok(self.series.get_or_init(|| Series { runs, tags }))
+        Ok(self.series.get_or_init(|| SeriesRuns { runs, tags }))
     }
 }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::CheckReport;
 use crate::database::DatabaseState;
-use crate::engine::{Engine, databases::OpenDatabase};
+use crate::engine::{Engine, databases::DatabaseHandle};
 use crate::ledger::{Listing, ManifestHeader};
 use crate::model::{Code, Result};
 use crate::store::{
@@ -32,11 +32,11 @@ struct Aside {
 impl Engine {
     pub(super) async fn check_log(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         listing: &Listing<DatabaseState>,
         report: &mut CheckReport,
     ) -> Result<()> {
-        let prefix = paths::log_prefix(open.root());
+        let prefix = paths::log_prefix(handle.root());
         let log = self.inner.store.list(&prefix, None).await?;
         let named: Vec<(LogName, &ListEntry)> =
             log.iter().filter_map(|entry| Some((LogName::parse(entry.path.strip_prefix(&prefix)?)?, entry))).collect();
@@ -46,8 +46,8 @@ impl Engine {
             LogName::Manifest(number) => Some(*number).filter(|number| *number <= newest),
             LogName::Segment(_) => None,
         });
-        let heads = self.heads(open, numbers.collect(), report).await?;
-        describe(open.root(), &aside(&heads), report);
+        let heads = self.heads(handle, numbers.collect(), report).await?;
+        describe(handle.root(), &aside(&heads), report);
         let late = late_segments(&named, listing.manifest.state.floor);
         if late > 0 {
             report.notes.push(format!(
@@ -61,12 +61,12 @@ impl Engine {
     /// The first lines of these manifests, in ascending order, as far down as they can be read.
     async fn heads(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         numbers: Vec<u64>,
         report: &mut CheckReport,
     ) -> Result<Vec<ManifestHeader>> {
         let read = |number| async move {
-            match open.ledger.head(&self.inner.store, number).await {
+            match handle.ledger.head(&self.inner.store, number).await {
                 Err(error) if error.code != Code::Corrupt => Err(error),
                 read => Ok(read),
             }

@@ -33,7 +33,7 @@ async fn small_is_what_reads_few_rows_and_makes_no_more() {
     .await;
     for settled in [false, true] {
         if settled {
-            sql.queries.inner.engine.maintain(crate::engine::Duties::ALL).await.unwrap();
+            sql.queries.inner.engine.maintain(crate::engine::Tasks::ALL).await.unwrap();
         }
         for (query, small) in [
             ("SELECT v FROM t WHERE k = 'a' ORDER BY time DESC LIMIT 1", true),

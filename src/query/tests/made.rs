@@ -21,7 +21,7 @@ use datafusion::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    engine::{Leaves, TableSnapshot, TailPart, User},
+    engine::{FileLists, TableSnapshot, TailPart, User},
     merge::{self, KeyColumns},
     model::{
         Column, ColumnId, ColumnKind, DataFile, FieldType, Mode, OrderKey, OrderRange, Precision, TableId, TableSchema,
@@ -31,7 +31,7 @@ use crate::{
     },
     query::{Session, context::Context, provider::SnapshotTable},
     store::{Meter, Store},
-    table::{Footers, Target, write_files},
+    table::{DataFileTarget, Footers, write_files},
     wal::{self, TableRows},
 };
 
@@ -154,7 +154,7 @@ impl Made {
             if old {
                 batch = batch.project(&[0, 1, 2, 3, 4]).unwrap();
             }
-            let target = Target {
+            let target = DataFileTarget {
                 table_name: "air".to_owned(),
                 table: TableId(1),
                 partition: format!("part={number}"),
@@ -190,7 +190,8 @@ impl Made {
         };
         let meter = Arc::new(Meter::new());
         let store = self.store.metered(&meter);
-        let provider = SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), Leaves::default(), snapshot, self.now);
+        let provider =
+            SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), FileLists::default(), snapshot, self.now);
         let tables = MemorySchemaProvider::new();
         tables.register_table("air".to_owned(), Arc::new(provider)).unwrap();
         let catalog = MemoryCatalogProvider::new();

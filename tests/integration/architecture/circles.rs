@@ -14,10 +14,10 @@ const CIRCLES: &[&[&str]] = &[
     &["src/database/apply.rs", "src/database/files.rs"],
     &[
         "src/engine/databases.rs",
+        "src/engine/group_commit.rs",
         "src/engine/maintain.rs",
         "src/engine/order.rs",
         "src/engine/snapshot.rs",
-        "src/engine/writer.rs",
     ],
     &["src/http/answer.rs", "src/http/rows.rs"],
     &["src/http/observe.rs", "src/http/session.rs"],

@@ -1,19 +1,19 @@
 //! Housekeeping for those who are called for it and leave again, as a function is: one database, or
 //! whatever is due anywhere, as far as the time goes.
 
-use super::background::needed;
+use super::background::due_tasks;
 use super::begin::Missing;
-use super::{Duties, Effort, Engine, Report};
+use super::{Budget, Engine, Report, Tasks};
 use crate::model::{Code, DatabaseId, Result, TenantId};
 
 impl Engine {
-    /// Some duties of one database. Nothing is done when no catalog names it (any more).
-    pub async fn tend_database(
+    /// Some tasks of one database. Nothing is done when no catalog names it (any more).
+    pub async fn maintain_database(
         &self,
         tenant: TenantId,
         database: DatabaseId,
-        duties: Duties,
-        effort: Effort,
+        tasks: Tasks,
+        budget: Budget,
     ) -> Result<Report> {
         let mut report = Report::default();
         let names = |catalog: &crate::catalog::CatalogState| {
@@ -24,8 +24,8 @@ impl Engine {
             return Ok(report);
         }
         report.databases = 1;
-        let open = self.open_database(tenant, database);
-        self.maintain_open(&open, duties, effort, &mut report).await?;
+        let handle = self.open_database(tenant, database);
+        self.maintain_open(&handle, tasks, budget, &mut report).await?;
         Ok(report)
     }
 
@@ -34,7 +34,7 @@ impl Engine {
     ///
     /// # Errors
     /// The first failure, after everything else has been tried.
-    pub async fn tend_due(&self, effort: Effort) -> Result<Report> {
+    pub async fn maintain_due(&self, budget: Budget) -> Result<Report> {
         let mut report = Report::default();
         let catalog = match self.existing_catalog().await {
             // The first request makes it; till then nothing is due.
@@ -45,23 +45,23 @@ impl Engine {
             other => other?,
         };
         let mut first = None;
-        for open in self.all_databases(&catalog) {
-            if !effort.allows(0) {
+        for handle in self.all_databases(&catalog) {
+            if !budget.allows(0) {
                 report.left += 1;
                 continue;
             }
             report.databases += 1;
             let tended = async {
-                let listing = self.look(&open, &self.inner.store).await?;
-                let duties = needed(self, &open, &listing.manifest);
-                self.maintain_open(&open, duties, effort, &mut report).await
+                let listing = self.look(&handle, &self.inner.store).await?;
+                let tasks = due_tasks(self, &handle, &listing.manifest);
+                self.maintain_open(&handle, tasks, budget, &mut report).await
             };
             if let Err(error) = tended.await {
-                tracing::warn!(tenant = %open.tenant, database = %open.id, %error, "housekeeping failed");
+                tracing::warn!(tenant = %handle.tenant, database = %handle.id, %error, "housekeeping failed");
                 first.get_or_insert(error);
             }
         }
-        if effort.allows(0) {
+        if budget.allows(0) {
             report.collected += self.collect_catalog(&catalog).await?;
         }
         self.inner.catalog.flush_hint(&self.inner.store).await;

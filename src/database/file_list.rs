@@ -1,11 +1,11 @@
-//! Leaves: lists of data files in objects of their own, so that a manifest does not grow with them.
+//! File lists: descriptions of data files in objects of their own, so that a manifest does not grow with them.
 //!
 //! ```text
 //! siltdb-leaf 1 <CRC-32C of the rest, 8 hex digits>\n
 //! zstd of a JSON list of data files
 //! ```
 //!
-//! A leaf is never changed. To change one of its files, a commit takes the whole list back into the
+//! A file list is never changed. To change one of its files, a commit takes the whole list back into the
 //! manifest first.
 
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::model::{DataFile, Digest, Error, OrderRange, Result};
 
 const MAGIC: &str = "siltdb-leaf 1";
 
-/// What the manifest knows of a leaf: enough to tell whether a query or a job needs it.
+/// What the manifest knows of a file list: enough to tell whether a query or a job needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaf {
+pub struct FileList {
     /// Object name below the database's root, `leaf/<b>-<ulid>`.
     pub path: String,
     /// Bytes of the object.
@@ -41,10 +41,10 @@ pub struct Leaf {
     pub sum: Digest,
 }
 
-impl Leaf {
+impl FileList {
     /// Describes a list of at least one file; `None` for an empty one.
-    pub fn of(path: String, size: u64, files: &[Arc<DataFile>]) -> Option<Leaf> {
-        Some(Leaf {
+    pub fn of(path: String, size: u64, files: &[Arc<DataFile>]) -> Option<FileList> {
+        Some(FileList {
             path,
             size,
             files: files.len(),
@@ -63,7 +63,7 @@ impl Leaf {
     }
 }
 
-/// A leaf's bytes.
+/// A file list's bytes.
 pub fn encode_leaf(files: &[Arc<DataFile>]) -> Result<Bytes> {
     let failed = |error: String| Error::internal(format!("a list of files cannot be encoded: {error}"));
     let list: Vec<&DataFile> = files.iter().map(AsRef::as_ref).collect();
@@ -74,8 +74,8 @@ pub fn encode_leaf(files: &[Arc<DataFile>]) -> Result<Bytes> {
     Ok(Bytes::from(bytes))
 }
 
-/// Reads a leaf back, and verifies that it is what the manifest says; `key` names the object in errors.
-pub fn decode_leaf(key: &str, leaf: &Leaf, bytes: &[u8]) -> Result<Vec<Arc<DataFile>>> {
+/// Reads a file list back, and verifies that it is what the manifest says; `key` names the object in errors.
+pub fn decode_leaf(key: &str, leaf: &FileList, bytes: &[u8]) -> Result<Vec<Arc<DataFile>>> {
     let end = bytes.iter().take(64).position(|byte| *byte == b'\n');
     let end = end.ok_or_else(|| Error::corrupt(key, "it does not begin with a leaf's header"))?;
     let body = &bytes[end + 1..];
@@ -85,7 +85,7 @@ pub fn decode_leaf(key: &str, leaf: &Leaf, bytes: &[u8]) -> Result<Vec<Arc<DataF
     let text = decompress(body).map_err(|error| Error::corrupt(key, error))?;
     let files: Vec<DataFile> = serde_json::from_slice(&text).map_err(|error| Error::corrupt(key, error))?;
     let files: Vec<Arc<DataFile>> = files.into_iter().map(Arc::new).collect();
-    if Leaf::of(leaf.path.clone(), bytes.len() as u64, &files).as_ref() != Some(leaf) {
+    if FileList::of(leaf.path.clone(), bytes.len() as u64, &files).as_ref() != Some(leaf) {
         return Err(Error::corrupt(key, "it does not list what the manifest says"));
     }
     Ok(files)

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Engine,
-    databases::{Committed, OpenDatabase},
+    databases::{Committed, DatabaseHandle},
 };
 use crate::catalog::{CatalogState, DroppedDatabase};
 use crate::database::{DatabaseState, Edit};
@@ -35,7 +35,7 @@ const TOMBSTONE: Duration = Duration::from_secs(30 * 24 * 3_600);
 const DELETES: usize = 16;
 
 /// What may go, judged by one manifest as old as the grace.
-struct Horizon<S> {
+struct GcHorizon<S> {
     manifest: Arc<Manifest<S>>,
     /// All manifests listed, ascending: their numbers, and whether each is older than any proof that
     /// counts, however short the grace, and whatever this process takes for the time.
@@ -45,41 +45,41 @@ struct Horizon<S> {
 
 impl Engine {
     /// Objects deleted.
-    pub(super) async fn collect_open(&self, open: &OpenDatabase) -> Result<usize> {
+    pub(super) async fn collect_open(&self, handle: &DatabaseHandle) -> Result<usize> {
         let store = &self.inner.store;
-        let Some(horizon) = self.horizon::<DatabaseState>(open.root()).await? else { return Ok(0) };
-        let mut objects = store.list(&paths::data_prefix(open.root()), None).await?;
-        objects.extend(store.list(&paths::leaf_prefix(open.root()), None).await?);
-        let newest = open.ledger.load(store).await?.manifest;
+        let Some(horizon) = self.horizon::<DatabaseState>(handle.root()).await? else { return Ok(0) };
+        let mut objects = store.list(&paths::data_prefix(handle.root()), None).await?;
+        objects.extend(store.list(&paths::leaf_prefix(handle.root()), None).await?);
+        let newest = handle.ledger.load(store).await?.manifest;
         let floor = horizon.manifest.state.floor.min(newest.state.floor);
-        let mut doomed = log_garbage(open.root(), &horizon, floor);
-        let mut named = match self.named(open, &horizon.manifest.state).await {
+        let mut doomed = log_garbage(handle.root(), &horizon, floor);
+        let mut named = match self.named(handle, &horizon.manifest.state).await {
             Ok(named) => named,
             // Another collector, which began later, is ahead.
             Err(error) if table::is_missing(&error) => return Ok(0),
             Err(error) => return Err(error),
         };
-        named.extend(self.named(open, &newest.state).await?);
-        if !garbage(open, &objects, &horizon, &named, u64::MAX).is_empty() {
+        named.extend(self.named(handle, &newest.state).await?);
+        if !garbage(handle, &objects, &horizon, &named, u64::MAX).is_empty() {
             // G2: from here on, nothing that began before this version can commit.
-            let committed = open.commit(store, self.limits(), &Edit::Collect).await?;
+            let committed = handle.commit(store, self.limits(), &Edit::Collect).await?;
             if let Committed::Done(fenced) = committed {
-                named.extend(self.named(open, &fenced.state).await?);
-                doomed.extend(garbage(open, &objects, &horizon, &named, fenced.state.gc_fence));
+                named.extend(self.named(handle, &fenced.state).await?);
+                doomed.extend(garbage(handle, &objects, &horizon, &named, fenced.state.gc_fence));
             }
         }
         self.delete_all(&doomed).await?;
         // Once the horizon has reached the newest version, all that may go has gone.
-        open.set_collected(horizon.manifest.version);
+        handle.set_collected(horizon.manifest.version);
         Ok(doomed.len())
     }
 
-    /// The data files and leaves of a state, by their paths below the root.
-    async fn named(&self, open: &OpenDatabase, state: &DatabaseState) -> Result<HashSet<String>> {
+    /// The data files and file lists of a state, by their paths below the root.
+    async fn named(&self, handle: &DatabaseHandle, state: &DatabaseState) -> Result<HashSet<String>> {
         let mut named = HashSet::new();
         for table in state.tables.values() {
             named.extend(table.leaves.iter().map(|leaf| leaf.path.clone()));
-            named.extend(self.live_files(open, table).await?.iter().map(|file| file.path.clone()));
+            named.extend(self.live_files(handle, table).await?.iter().map(|file| file.path.clone()));
         }
         Ok(named)
     }
@@ -99,7 +99,7 @@ impl Engine {
 
     /// The newest manifest that is older than the grace; what it and the newest one do not need,
     /// no reader inside the grace began with.
-    async fn horizon<S: LedgerState>(&self, root: &str) -> Result<Option<Horizon<S>>> {
+    async fn horizon<S: LedgerState>(&self, root: &str) -> Result<Option<GcHorizon<S>>> {
         let prefix = paths::log_prefix(root);
         let log = self.inner.store.list(&prefix, None).await?;
         let before = self.before_grace();
@@ -120,7 +120,7 @@ impl Engine {
         let key = paths::manifest(root, number);
         let Some(bytes) = self.inner.store.get(&key).await? else { return Ok(None) };
         let manifest = Arc::new(Manifest::decode(&key, &bytes, None)?);
-        Ok(Some(Horizon { manifest, manifests, log }))
+        Ok(Some(GcHorizon { manifest, manifests, log }))
     }
 
     /// The moment, nanoseconds since 1970, before which a reader must have begun to be older than the
@@ -212,7 +212,7 @@ fn nanoseconds(time: Duration) -> i64 {
 }
 
 /// Segments below the floor that the horizon knew, and old manifests, oldest first.
-fn log_garbage<S>(root: &str, horizon: &Horizon<S>, floor: u64) -> Vec<String> {
+fn log_garbage<S>(root: &str, horizon: &GcHorizon<S>, floor: u64) -> Vec<String> {
     let prefix = paths::log_prefix(root);
     let spare = horizon.manifests.len().saturating_sub(KEPT_MANIFESTS);
     let goes = |(number, old): &&(u64, bool)| *old && *number < horizon.manifest.version;
@@ -225,17 +225,17 @@ fn log_garbage<S>(root: &str, horizon: &Horizon<S>, floor: u64) -> Vec<String> {
     horizon.log.iter().filter(goes).map(|entry| entry.path.clone()).collect()
 }
 
-/// Data files and leaves that are not named, and whose job began before `fence` and the horizon. Names
+/// Data files and file lists that are not named, and whose job began before `fence` and the horizon. Names
 /// that SiltDB does not give are left alone.
 fn garbage(
-    open: &OpenDatabase,
+    handle: &DatabaseHandle,
     objects: &[ListEntry],
-    horizon: &Horizon<DatabaseState>,
+    horizon: &GcHorizon<DatabaseState>,
     named: &HashSet<String>,
     fence: u64,
 ) -> Vec<String> {
     let goes = |entry: &&ListEntry| {
-        let path = entry.path.strip_prefix(open.root()).unwrap_or_default();
+        let path = entry.path.strip_prefix(handle.root()).unwrap_or_default();
         match paths::data_file_base(path).or_else(|| paths::leaf_base(path)) {
             Some(base) => base < fence && base < horizon.manifest.version && !named.contains(path),
             None => false,

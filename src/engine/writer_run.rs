@@ -9,7 +9,7 @@ use crate::store::paths::{RunPosition, SegmentName};
 
 /// Gives out the numbers.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct WriterRun {
     clock: SharedClock,
     state: Mutex<State>,
 }
@@ -36,10 +36,10 @@ impl State {
     }
 }
 
-impl Run {
-    pub(super) fn new(clock: SharedClock) -> Run {
+impl WriterRun {
+    pub(super) fn new(clock: SharedClock) -> WriterRun {
         let state = Mutex::new(State::new(clock.random(), 0));
-        Run { clock, state }
+        WriterRun { clock, state }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -92,7 +92,7 @@ mod tests {
     use crate::model::OrderKey;
     use crate::model::clock::ManualClock;
 
-    fn next(run: &Run, epoch: u64) -> SegmentName {
+    fn next(run: &WriterRun, epoch: u64) -> SegmentName {
         let (writer, place) = run.begin(epoch, true);
         SegmentName { order: OrderKey { epoch, clock: 1, writer }, tables: 1, place }
     }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_number_vouches_for_those_that_had_landed() {
-        let run = Run::new(Arc::new(ManualClock::new(0, 1)));
+        let run = WriterRun::new(Arc::new(ManualClock::new(0, 1)));
         let names = [next(&run, 1), next(&run, 1), next(&run, 1)];
         assert_eq!(names.map(|name| before(&name)), [(0, 0), (1, 0), (2, 0)]);
         run.landed(&names[1]);
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_is_in_doubt_ends_the_run() {
-        let run = Run::new(Arc::new(ManualClock::new(0, 1)));
+        let run = WriterRun::new(Arc::new(ManualClock::new(0, 1)));
         let (first, second) = (next(&run, 1), next(&run, 1));
         run.abandon(&first);
         run.abandon(&first);
