@@ -11,7 +11,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-use super::unusable;
+use super::usage_error;
 use crate::config::{LogFormat, Settings};
 use crate::model::visible::{is_obeyed, visible};
 use crate::model::{Error, Result};
@@ -20,9 +20,9 @@ use crate::model::{Error, Result};
 ///
 /// # Errors
 /// The filter makes no sense.
-pub fn begin_log(settings: &Settings) -> Result<()> {
+pub fn init_logging(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| unusable(format!("log '{}' is not a filter: {error}", settings.log)))?;
+        .map_err(|error| usage_error(format!("log '{}' is not a filter: {error}", settings.log)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     let begun = match settings.log_format {
         LogFormat::Text => {

@@ -77,16 +77,22 @@ impl Target {
     /// Runs one statement and prints its rows.
     ///
     /// # Errors
-    /// [`Stop::Left`] when nobody reads the rows any more.
-    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+    /// [`Interrupted::Left`] when nobody reads the rows any more.
+    pub(super) async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        format: Format,
+        out: Document,
+    ) -> Result<(), Interrupted> {
         match self {
             Target::Server(remote) => remote.query(database, sql, format, out).await,
             Target::Store(local) => local.query(database, sql, format, out).await,
         }
     }
 
-    /// Writes points: all, or none, or (see [`Kind::Unknown`]) one does not know.
-    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+    /// Writes points: all, or none, or (see [`FailureKind::Unknown`]) one does not know.
+    pub(super) async fn write(&self, points: Points) -> Result<(), CommandFailure> {
         match self {
             Target::Server(remote) => remote.write(points).await,
             Target::Store(local) => local.write(points).await,
@@ -94,19 +100,19 @@ impl Target {
     }
 
     /// Lets a server say whether it knows the user, before work begins.
-    pub(super) async fn greet(&self, database: &str) -> Result<(), Failure> {
+    pub(super) async fn check_login(&self, database: &str) -> Result<(), CommandFailure> {
         match self {
-            Target::Server(remote) => remote.greet(database).await,
+            Target::Server(remote) => remote.check_login(database).await,
             Target::Store(_) => Ok(()),
         }
     }
 
     /// Settles in the background what is written, where no server does.
-    pub(super) fn tend(&mut self, settings: &Settings) {
+    pub(super) fn maintain(&mut self, settings: &Settings) {
         if let Target::Store(local) = self
             && settings.maintenance
         {
-            local.tend();
+            local.maintain();
         }
     }
 
@@ -129,11 +135,11 @@ impl fmt::Display for Target {
 
 /// What a failure means for the one who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FailureKind {
     /// Something in these points or this statement is wrong.
     Refused,
     /// Wrong whatever the points or the statement are: no such database, no such path.
-    Hopeless,
+    Permanent,
     /// User or password are wrong.
     Unauthorized,
     /// Nothing was done; it may go better later.
@@ -144,8 +150,8 @@ pub(super) enum Kind {
 
 /// An answer that is an error, or none at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub kind: Kind,
+pub(super) struct CommandFailure {
+    pub kind: FailureKind,
     /// CnosDB's six digits; empty when there was no answer.
     pub code: String,
     pub message: String,
@@ -153,36 +159,38 @@ pub(super) struct Failure {
     pub wait: Option<Duration>,
 }
 
-impl Failure {
-    pub(super) fn new(kind: Kind, code: &str, message: impl Into<String>) -> Failure {
-        Failure { kind, code: code.to_owned(), message: message.into(), wait: None }
+impl CommandFailure {
+    pub(super) fn new(kind: FailureKind, code: &str, message: impl Into<String>) -> CommandFailure {
+        CommandFailure { kind, code: code.to_owned(), message: message.into(), wait: None }
     }
 
     /// Whether the same write is worth another try.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self.kind, Kind::Busy | Kind::Unknown)
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self.kind, FailureKind::Busy | FailureKind::Unknown)
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<Error> for CommandFailure {
+    fn from(error: Error) -> CommandFailure {
         let kind = match error.code {
             // About some of the points: without them the others may be taken.
-            _ if error.subject.is_some() => Kind::Refused,
-            Code::LineProtocol | Code::TypeConflict | Code::TimestampOverflow | Code::NoFields => Kind::Refused,
-            Code::PointExpired | Code::NotUtf8 | Code::LimitReached => Kind::Refused,
-            Code::AccessDenied => Kind::Unauthorized,
-            Code::TooManyWrites | Code::TooManyQueries | Code::StoreUnavailable | Code::Unavailable => Kind::Busy,
+            _ if error.subject.is_some() => FailureKind::Refused,
+            Code::LineProtocol | Code::TypeConflict | Code::TimestampOverflow | Code::NoFields => FailureKind::Refused,
+            Code::PointExpired | Code::NotUtf8 | Code::LimitReached => FailureKind::Refused,
+            Code::AccessDenied => FailureKind::Unauthorized,
+            Code::TooManyWrites | Code::TooManyQueries | Code::StoreUnavailable | Code::Unavailable => {
+                FailureKind::Busy
+            }
             // Somebody may make room.
-            Code::StoreFull => Kind::Busy,
-            Code::OutcomeUnknown | Code::Internal => Kind::Unknown,
-            _ => Kind::Hopeless,
+            Code::StoreFull => FailureKind::Busy,
+            Code::OutcomeUnknown | Code::Internal => FailureKind::Unknown,
+            _ => FailureKind::Permanent,
         };
-        Failure::new(kind, error.code.number(), error.message)
+        CommandFailure::new(kind, error.code.number(), error.message)
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Six zeros say that CnosDB has no number for it.
         if !self.code.is_empty() && self.code != "000000" {
@@ -194,25 +202,25 @@ impl fmt::Display for Failure {
 
 /// Why a statement's rows ended early.
 #[derive(Debug)]
-pub(super) enum Stop {
-    Failed(Failure),
+pub(super) enum Interrupted {
+    Failed(CommandFailure),
     /// The reader of standard output has left.
     Left,
     /// Standard output cannot be written.
     Unprintable(Error),
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
+impl From<CommandFailure> for Interrupted {
+    fn from(failure: CommandFailure) -> Interrupted {
+        Interrupted::Failed(failure)
     }
 }
 
 /// Goes on as long as somebody reads.
-pub(super) fn print_on(written: Result<Reader>) -> Result<(), Stop> {
+pub(super) fn check_reader(written: Result<Reader>) -> Result<(), Interrupted> {
     match written {
         Ok(Reader::Listens) => Ok(()),
-        Ok(Reader::Left) => Err(Stop::Left),
-        Err(error) => Err(Stop::Unprintable(error)),
+        Ok(Reader::Left) => Err(Interrupted::Left),
+        Err(error) => Err(Interrupted::Unprintable(error)),
     }
 }

@@ -21,7 +21,7 @@ use crate::http::HttpOptions;
 use crate::model::limits::Limits;
 
 pub use machine::{Machine, Origin};
-pub use resolve::{Resolved, Source, resolve};
+pub use resolve::{Resolved, SettingSource, resolve};
 pub use table::{SETTINGS, Scope, Setting};
 
 /// Everything that can be set.

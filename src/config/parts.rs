@@ -5,7 +5,7 @@
 //! has what the shares leave over.
 
 use super::size::render;
-use super::{Machine, SETTINGS, Setting, Settings, Source};
+use super::{Machine, SETTINGS, Setting, SettingSource, Settings};
 use crate::model::{Code, Error, Result};
 
 /// The total's share of the machine's memory, in percent. A quarter more is still less than all of it.
@@ -49,14 +49,15 @@ pub fn text_of_total() -> String {
 ///
 /// # Errors
 /// The parts that were said are more than the total, or leave the others too little; the total is too little.
-pub fn apportion(settings: &mut Settings, sources: &mut [Source], machine: &Machine) -> Result<()> {
+pub fn apportion(settings: &mut Settings, sources: &mut [SettingSource], machine: &Machine) -> Result<()> {
     for (setting, source) in SETTINGS.iter().zip(sources.iter_mut()) {
-        if setting.is_total() && *source == Source::Default {
+        if setting.is_total() && *source == SettingSource::Default {
             setting.set_bytes(
                 settings,
                 rounded(machine.bytes / 100 * TOTAL_PERCENT + machine.bytes % 100 * TOTAL_PERCENT / 100),
             );
-            *source = Source::Derived(format!("{TOTAL_PERCENT}% of {} of {}", render(machine.bytes), machine.origin));
+            *source =
+                SettingSource::Derived(format!("{TOTAL_PERCENT}% of {} of {}", render(machine.bytes), machine.origin));
         }
     }
     let total = settings.limits.memory_bytes as u64;
@@ -67,7 +68,7 @@ pub fn apportion(settings: &mut Settings, sources: &mut [Source], machine: &Mach
     let parts: Vec<(&Setting, Portion, bool)> = SETTINGS
         .iter()
         .zip(sources.iter())
-        .filter_map(|(setting, source)| Some((setting, setting.portion()?, *source != Source::Default)))
+        .filter_map(|(setting, source)| Some((setting, setting.portion()?, *source != SettingSource::Default)))
         .collect();
     let beside = || parts.iter().filter(|(_, portion, _)| portion.is_beside);
     let said: u64 = beside().filter(|(.., said)| *said).map(|(setting, ..)| setting.bytes(settings)).sum();
@@ -83,9 +84,9 @@ pub fn apportion(settings: &mut Settings, sources: &mut [Source], machine: &Mach
         bytes => bytes,
     };
     for (setting, source) in SETTINGS.iter().zip(sources.iter_mut()) {
-        if let (Some(portion), Source::Default) = (setting.portion(), &source) {
+        if let (Some(portion), SettingSource::Default) = (setting.portion(), &source) {
             setting.set_bytes(settings, rounded(derived(portion)));
-            *source = Source::Derived(portion.text());
+            *source = SettingSource::Derived(portion.text());
         }
     }
     Ok(())

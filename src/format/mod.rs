@@ -1,7 +1,7 @@
 //! Batches to bytes: the formats a result can be asked in, one file each.
 //!
 //! In: record batches of one schema, an `Accept` header. Out: bytes, appended to the caller's buffer.
-//! Invariants: what [`Encoder::encode`] and [`Encoder::finish`] appended, put together, is one whole
+//! Invariants: what [`DocumentEncoder::encode`] and [`DocumentEncoder::finish`] appended, put together, is one whole
 //! document of the format; text formats hold nothing back, so a stream of batches is a stream of
 //! rows. Never: who asked, a network, anything asynchronous.
 //!

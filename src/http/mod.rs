@@ -18,25 +18,25 @@
 //! `Accept-Encoding`, and only then the body: its size, load, and the content. Nothing is read of a body, and
 //! no client that waits for `100 Continue` is told to go on, before all that its head says is right.
 
-mod answer;
+mod access_log;
+mod auth;
 mod body;
 mod budget;
 mod connections;
 pub mod encoding;
+mod error_response;
 mod heads;
 mod influx;
 mod logins;
+mod metrics_page;
 mod names;
-mod observe;
 mod parameters;
 mod patience;
 mod ping;
+mod query_response;
 mod redact;
-mod respond;
 mod rows;
-mod scrape;
 mod serve;
-mod session;
 mod sql;
 mod status;
 #[cfg(test)]
@@ -52,16 +52,16 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use respond::refusal;
+pub use auth::{ClientAddress, PreAuthenticated};
+pub use error_response::error_response;
 pub use serve::{serve, serve_metrics};
-pub use session::{Sender, Vouched};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::model::{Code, Error, Mode, Result};
 use crate::query::Queries;
 
-use budget::Budget;
+use budget::BodyBudget;
 use connections::Connections;
 use logins::Logins;
 
@@ -124,7 +124,7 @@ struct Inner {
     draining: AtomicBool,
     writes: Arc<Semaphore>,
     running_queries: Arc<Semaphore>,
-    body_memory: Budget,
+    body_memory: BodyBudget,
     connections: Connections,
     logins: Logins,
     /// Bodies decoded at once: each may take its limit of memory before anyone can count it.
@@ -141,7 +141,7 @@ impl App {
                 draining: AtomicBool::new(false),
                 writes: Arc::new(Semaphore::new(limits.concurrent_writes)),
                 running_queries: Arc::new(Semaphore::new(limits.concurrent_queries)),
-                body_memory: Budget::new(options.body_memory_bytes),
+                body_memory: BodyBudget::new(options.body_memory_bytes),
                 connections: Connections::new(options.connections, options.connections / STRANGERS),
                 logins: Logins::default(),
                 decoding: Arc::new(Semaphore::new(processors)),
@@ -199,17 +199,17 @@ const ROUTES: [Route; 5] = [
     ("/api/v1/write", "POST", || post(write::write)),
     ("/api/v1/sql", "POST", || post(sql::sql)),
     ("/write", "POST", || post(influx::write)),
-    ("/metrics", "GET, HEAD", || get(scrape::scrape)),
+    ("/metrics", "GET, HEAD", || get(metrics_page::scrape)),
 ];
 
 /// A path without the slash at its end.
-fn bare(path: &str) -> &str {
+fn without_trailing_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
 /// The methods of a known path, as `Allow` lists them.
 fn allowed_methods(path: &str) -> Option<&'static str> {
-    ROUTES.iter().find(|(known, ..)| *known == bare(path)).map(|(_, methods, _)| *methods)
+    ROUTES.iter().find(|(known, ..)| *known == without_trailing_slash(path)).map(|(_, methods, _)| *methods)
 }
 
 /// The service behind every door.
@@ -219,8 +219,8 @@ pub fn router(app: App) -> Router {
         router = router.route(path, methods()).route(&format!("{path}/"), methods());
     }
     router
-        .fallback(respond::not_found)
-        .method_not_allowed_fallback(respond::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), observe::observe))
+        .fallback(error_response::not_found)
+        .method_not_allowed_fallback(error_response::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), access_log::observe))
         .with_state(app)
 }

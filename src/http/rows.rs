@@ -4,8 +4,8 @@ use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::answer::Answer;
 use super::encoding::{self, Coding};
+use super::query_response::QueryResponse;
 use crate::format::DocumentEncoder;
 use crate::model::{Code, Error, Result};
 use crate::query::Share;
@@ -14,12 +14,12 @@ use crate::query::Share;
 const LARGE_BYTES: usize = 4 << 20;
 
 /// Batches becoming bytes.
-pub struct Rows {
+pub struct RowEncoder {
     batches: BoxStream<'static, Result<RecordBatch>>,
     writer: Box<dyn DocumentEncoder + Send>,
     coding: Coding,
     /// Gone once the stream has ended.
-    coder: Option<encoding::Encoder>,
+    coder: Option<encoding::ContentEncoder>,
     /// What was made and not taken.
     out: Vec<u8>,
     /// What waits to be coded.
@@ -33,12 +33,12 @@ pub struct Rows {
     pub written: usize,
 }
 
-impl Rows {
-    pub fn new(answer: Answer, most_held: usize, share: Share) -> Result<Rows> {
-        Ok(Rows {
+impl RowEncoder {
+    pub fn new(answer: QueryResponse, most_held: usize, share: Share) -> Result<RowEncoder> {
+        Ok(RowEncoder {
             writer: answer.format.encoder(answer.schema)?,
             coding: answer.coding,
-            coder: Some(encoding::Encoder::new(answer.coding).map_err(unencodable)?),
+            coder: Some(encoding::ContentEncoder::new(answer.coding).map_err(unencodable)?),
             batches: answer.batches,
             out: Vec::new(),
             text: Vec::new(),

@@ -19,8 +19,8 @@ const CIRCLES: &[&[&str]] = &[
         "src/engine/order.rs",
         "src/engine/snapshot.rs",
     ],
-    &["src/http/answer.rs", "src/http/rows.rs"],
-    &["src/http/observe.rs", "src/http/session.rs"],
+    &["src/http/access_log.rs", "src/http/auth.rs"],
+    &["src/http/query_response.rs", "src/http/rows.rs"],
     &[
         "src/query/context.rs",
         "src/query/ends.rs",

@@ -11,10 +11,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::App;
+use super::access_log::RequestFacts;
 use super::budget::Holder;
 use super::connections::network;
-use super::logins::Refused;
-use super::observe::Facts;
+use super::logins::LoginRefusal;
 use super::parameters::Parameters;
 use crate::engine::User;
 use crate::model::{Code, Error, Result, TenantId};
@@ -27,7 +27,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// An authenticated user in a tenant.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct Principal {
     pub user: User,
     pub tenant: TenantId,
     /// With whom its bodies count.
@@ -36,15 +36,15 @@ pub struct Caller {
 
 /// Put among a request's extensions by a door that knows by itself who asks: the caller is root.
 #[derive(Debug, Clone, Copy)]
-pub struct Vouched;
+pub struct PreAuthenticated;
 
 /// Put among a request's extensions by a door without connections of ours: the client's address.
 #[derive(Debug, Clone, Copy)]
-pub struct Sender(pub IpAddr);
+pub struct ClientAddress(pub IpAddr);
 
 /// What a request says of its sender, not yet examined.
 #[derive(Debug, Clone, Copy)]
-pub enum Claim<'a> {
+pub enum Credentials<'a> {
     /// The `Authorization` header.
     Header(&'a HeaderValue),
     Vouched,
@@ -54,12 +54,12 @@ pub enum Claim<'a> {
 ///
 /// # Errors
 /// [`Code::MissingAuthorization`].
-pub fn claim(parts: &Parts) -> Result<Claim<'_>> {
-    if parts.extensions.get::<Vouched>().is_some() {
-        return Ok(Claim::Vouched);
+pub fn claim(parts: &Parts) -> Result<Credentials<'_>> {
+    if parts.extensions.get::<PreAuthenticated>().is_some() {
+        return Ok(Credentials::Vouched);
     }
     match parts.headers.get(AUTHORIZATION) {
-        Some(header) => Ok(Claim::Header(header)),
+        Some(header) => Ok(Credentials::Header(header)),
         None => {
             let message =
                 "Missing request header \"authorization\": send Basic credentials, as curl -u user:password does";
@@ -73,28 +73,33 @@ pub fn claim(parts: &Parts) -> Result<Claim<'_>> {
 /// # Errors
 /// [`Code::MalformedAuthorization`]; [`Code::AccessDenied`] for an unknown user, a wrong password
 /// and an unknown tenant alike; [`Code::Unavailable`] when too many passwords wait to be checked.
-pub async fn identify(app: &App, claim: Claim<'_>, parameters: &Parameters, facts: &Facts) -> Result<Caller> {
+pub async fn authorize(
+    app: &App,
+    claim: Credentials<'_>,
+    parameters: &Parameters,
+    facts: &RequestFacts,
+) -> Result<Principal> {
     let user = authenticate(app, claim, facts).await?;
     let tenant = app.engine().tenant(&user, &parameters.tenant).await?;
     facts.identified(&user.name, &parameters.tenant);
     let holder = Holder { user: user.id, peer: facts.peer().map(network) };
-    Ok(Caller { user, tenant, holder })
+    Ok(Principal { user, tenant, holder })
 }
 
 /// The user, in whatever tenant.
 ///
 /// # Errors
 /// As [`identify`].
-pub async fn authenticate(app: &App, claim: Claim<'_>, facts: &Facts) -> Result<User> {
+pub async fn authenticate(app: &App, claim: Credentials<'_>, facts: &RequestFacts) -> Result<User> {
     let header = match claim {
-        Claim::Vouched => return app.engine().root().await,
-        Claim::Header(header) => header,
+        Credentials::Vouched => return app.engine().root().await,
+        Credentials::Header(header) => header,
     };
     let (name, password) = credentials(header)?;
     let found = app.engine().authenticate_from(facts.peer().map(network), &name, password.expose_secret()).await;
     match found.as_ref().map_err(|error| error.code) {
-        Err(Code::AccessDenied) => app.inner.logins.refused(Refused::Wrong, &name, facts.peer()),
-        Err(Code::Unavailable) => app.inner.logins.refused(Refused::Busy, &name, facts.peer()),
+        Err(Code::AccessDenied) => app.inner.logins.refused(LoginRefusal::Wrong, &name, facts.peer()),
+        Err(Code::Unavailable) => app.inner.logins.refused(LoginRefusal::Busy, &name, facts.peer()),
         Ok(_) => facts.authenticated(),
         Err(_) => {}
     }

@@ -15,21 +15,21 @@ use crate::store::Cost;
 
 /// An error with the status it is sent with.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ErrorResponse {
     pub status: StatusCode,
     pub error: Error,
 }
 
-impl From<Error> for Failure {
+impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
-        Failure { status: status(error.code), error }
+        ErrorResponse { status: status(error.code), error }
     }
 }
 
-impl Failure {
+impl ErrorResponse {
     /// The client took too long to send its body.
-    pub fn too_slow(message: String) -> Failure {
-        Failure { status: StatusCode::REQUEST_TIMEOUT, error: Error::new(Code::BadRequest, message) }
+    pub fn too_slow(message: String) -> ErrorResponse {
+        ErrorResponse { status: StatusCode::REQUEST_TIMEOUT, error: Error::new(Code::BadRequest, message) }
     }
 }
 
@@ -56,7 +56,7 @@ fn told(error: &Error) -> Cow<'_, str> {
     Cow::Owned(format!("{what} (the server's log has the reason, under the x-request-id of this answer)"))
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let members = Members { error_code: self.error.code.number(), error_message: &told(&self.error) };
         let body = serde_json::to_vec(&members).unwrap_or_default();
@@ -79,11 +79,11 @@ impl IntoResponse for Failure {
 }
 
 /// The answer to a request that a door refuses before it comes to a route.
-pub fn refusal(error: Error) -> Response {
-    Failure::from(error).into_response()
+pub fn error_response(error: Error) -> Response {
+    ErrorResponse::from(error).into_response()
 }
 
-pub async fn not_found(uri: Uri) -> Failure {
+pub async fn not_found(uri: Uri) -> ErrorResponse {
     let paths: Vec<&str> = ROUTES.iter().map(|route| route.0).collect();
     Error::new(Code::NotFound, format!("there is nothing at {}, only at {}", uri.path(), paths.join(", "))).into()
 }
@@ -93,7 +93,7 @@ pub async fn not_found(uri: Uri) -> Failure {
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let allowed = allowed_methods(uri.path());
     let message = format!("{} does not take {method}, only {}", uri.path(), allowed.unwrap_or("other methods"));
-    let mut response = Failure::from(Error::new(Code::MethodNotAllowed, message)).into_response();
+    let mut response = ErrorResponse::from(Error::new(Code::MethodNotAllowed, message)).into_response();
     if let Some(allowed) = allowed {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     }

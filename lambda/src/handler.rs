@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use siltdb::config::Settings;
 use siltdb::engine::Engine;
-use siltdb::http::{self, App, HttpOptions, Sender, Vouched};
+use siltdb::http::{self, App, ClientAddress, HttpOptions, PreAuthenticated};
 use siltdb::model::clock::SystemClock;
 use siltdb::model::{Code, Error, Result};
 use siltdb::query::Queries;
@@ -18,21 +18,21 @@ use tower::ServiceExt;
 
 use crate::deadline::Deadline;
 use crate::event::UrlRequest;
-use crate::runtime::Answer;
+use crate::runtime::Reply;
 
 /// Everything that answers.
-pub struct Door {
+pub struct Handler {
     engine: Engine,
     router: Router,
     has_root_password: bool,
 }
 
-impl Door {
+impl Handler {
     /// Opens the store without asking it anything.
     ///
     /// # Errors
     /// The store's URL or AWS's settings make no sense.
-    pub async fn open(settings: Settings) -> Result<Door> {
+    pub async fn open(settings: Settings) -> Result<Handler> {
         let store = Store::open(&settings.store).await?;
         let engine = Engine::lazy(store, Arc::new(SystemClock), settings.engine_options());
         let queries = Queries::new(engine.clone())?;
@@ -40,7 +40,7 @@ impl Door {
         // A function's URL is open to the world, and nobody scrapes a function.
         let options = HttpOptions { host, open_metrics: false, ..settings.http.clone() };
         let router = http::router(App::new(engine.clone(), queries, options));
-        Ok(Door { engine, router, has_root_password: settings.has_root_password() })
+        Ok(Handler { engine, router, has_root_password: settings.has_root_password() })
     }
 
     pub fn engine(&self) -> &Engine {
@@ -52,7 +52,7 @@ impl Door {
     }
 
     /// The router's answer, or ours when there is no time for it.
-    pub async fn answer(&self, request: UrlRequest, deadline: Deadline) -> Answer {
+    pub async fn answer(&self, request: UrlRequest, deadline: Deadline) -> Reply {
         let response = match self.admit(request) {
             Ok(request) => {
                 let is_write = request.uri().path().trim_end_matches('/').ends_with("/write");
@@ -62,9 +62,9 @@ impl Door {
                     Err(_) => out_of_time(is_write),
                 }
             }
-            Err(error) => http::refusal(error),
+            Err(error) => http::error_response(error),
         };
-        Answer::Response { response, deadline }
+        Reply::Response { response, deadline }
     }
 
     /// Without a password for root only those may come in whom AWS has authenticated, and this
@@ -73,10 +73,10 @@ impl Door {
         let UrlRequest { mut request, source, authenticated } = request;
         let address = source.parse::<IpAddr>();
         if let Ok(address) = address {
-            request.extensions_mut().insert(Sender(address));
+            request.extensions_mut().insert(ClientAddress(address));
         }
         if authenticated {
-            request.extensions_mut().insert(Vouched);
+            request.extensions_mut().insert(PreAuthenticated);
             return Ok(request);
         }
         let is_local = address.is_ok_and(|address| address.is_loopback());
@@ -90,12 +90,12 @@ impl Door {
 }
 
 /// The answer to a request that comes no further than here.
-pub fn refuse(error: Error, deadline: Deadline) -> Answer {
-    Answer::Response { response: http::refusal(error), deadline }
+pub fn refuse(error: Error, deadline: Deadline) -> Reply {
+    Reply::Response { response: http::error_response(error), deadline }
 }
 
 fn out_of_time(is_write: bool) -> Response {
-    http::refusal(if is_write {
+    http::error_response(if is_write {
         let message = "whether the points are durable is unknown: the function's time is over; write them again";
         Error::new(Code::OutcomeUnknown, message)
     } else {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::cut::Place;
+use super::batcher::Position;
 
 /// A place in one of the inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct Checkpoint {
     /// The number of the input.
     pub input: usize,
-    pub place: Place,
+    pub place: Position,
     /// Points up to here, of the batch that ends here.
     pub rows: u64,
     /// Bytes of the input as it is stored, compressed or not, that were read by then.
@@ -22,14 +22,14 @@ pub(super) struct Tracker {
     /// The first batch that is not acknowledged.
     next: u64,
     /// Acknowledged ones behind it, with where they end.
-    ahead: BTreeMap<u64, Mark>,
+    ahead: BTreeMap<u64, Checkpoint>,
     /// Failed ones of which a first part is acknowledged, with where that ends.
-    begun: BTreeMap<u64, Mark>,
+    begun: BTreeMap<u64, Checkpoint>,
 }
 
 impl Tracker {
     /// A batch is acknowledged. The ends of the batches up to which now everything is.
-    pub(super) fn acknowledge(&mut self, batch: u64, end: Mark) -> Vec<Mark> {
+    pub(super) fn acknowledge(&mut self, batch: u64, end: Checkpoint) -> Vec<Checkpoint> {
         self.ahead.insert(batch, end);
         let mut reached = Vec::new();
         while let Some(mark) = self.ahead.remove(&self.next) {
@@ -40,12 +40,12 @@ impl Tracker {
     }
 
     /// Of a batch that failed, what lies before `end` is acknowledged.
-    pub(super) fn acknowledge_part(&mut self, batch: u64, end: Mark) {
+    pub(super) fn acknowledge_part(&mut self, batch: u64, end: Checkpoint) {
         self.begun.insert(batch, end);
     }
 
     /// Once nothing is in flight any more: the acknowledged part of the first batch that failed, if any.
-    pub(super) fn last_part(&self) -> Option<Mark> {
+    pub(super) fn last_part(&self) -> Option<Checkpoint> {
         self.begun.get(&self.next).copied()
     }
 }
@@ -54,8 +54,8 @@ impl Tracker {
 mod tests {
     use super::*;
 
-    fn mark(bytes: u64) -> Mark {
-        Mark { input: 0, place: Place { bytes, lines: bytes }, rows: 1, stored: bytes }
+    fn mark(bytes: u64) -> Checkpoint {
+        Checkpoint { input: 0, place: Position { bytes, lines: bytes }, rows: 1, stored: bytes }
     }
 
     #[test]

@@ -11,35 +11,35 @@ const MOST_LINE_BYTES: usize = 32 << 20;
 
 /// How much of a text lies before a place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub bytes: u64,
     pub lines: u64,
 }
 
 /// Whole lines of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct LineBatch {
     pub text: Bytes,
-    pub start: Place,
-    pub end: Place,
+    pub start: Position,
+    pub end: Position,
     /// Points in it.
     pub rows: u64,
 }
 
 /// How large a batch may become.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Most {
+pub(super) struct BatchLimits {
     pub lines: usize,
     pub bytes: usize,
 }
 
 /// Takes a text in parts and gives it back in batches.
 #[derive(Debug)]
-pub(super) struct Cutter {
-    most: Most,
+pub(super) struct Batcher {
+    most: BatchLimits,
     /// What has not been given back.
     buffer: Vec<u8>,
-    start: Place,
+    start: Position,
     /// Bytes of the buffer that are whole lines.
     whole: usize,
     lines: usize,
@@ -48,12 +48,12 @@ pub(super) struct Cutter {
 
 /// A line without an end. Where it begins.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Endless(pub Place);
+pub(super) struct UnterminatedLine(pub Position);
 
-impl Cutter {
+impl Batcher {
     /// A cutter for what follows `start`.
-    pub(super) fn new(most: Most, start: Place) -> Cutter {
-        Cutter { most, buffer: Vec::new(), start, whole: 0, lines: 0, rows: 0 }
+    pub(super) fn new(most: BatchLimits, start: Position) -> Batcher {
+        Batcher { most, buffer: Vec::new(), start, whole: 0, lines: 0, rows: 0 }
     }
 
     /// Takes the next part of the text.
@@ -62,11 +62,11 @@ impl Cutter {
     }
 
     /// The next full batch; `None` when more of the text is needed.
-    pub(super) fn next(&mut self) -> Result<Option<Piece>, Endless> {
+    pub(super) fn next(&mut self) -> Result<Option<LineBatch>, UnterminatedLine> {
         while self.lines < self.most.lines {
             let Some(end) = line_end(&self.buffer, self.whole) else {
                 if self.buffer.len() - self.whole > MOST_LINE_BYTES {
-                    return Err(Endless(self.start.after(&self.buffer[..self.whole])));
+                    return Err(UnterminatedLine(self.start.after(&self.buffer[..self.whole])));
                 }
                 return Ok(None);
             };
@@ -81,7 +81,7 @@ impl Cutter {
     }
 
     /// What is left at the end of the text, whose last line needs no end; `None` when nothing is.
-    pub(super) fn finish(mut self) -> Option<Piece> {
+    pub(super) fn finish(mut self) -> Option<LineBatch> {
         if self.whole < self.buffer.len() {
             self.rows += u64::from(is_point(&self.buffer[self.whole..]));
             self.whole = self.buffer.len();
@@ -89,28 +89,28 @@ impl Cutter {
         (self.whole > 0).then(|| self.cut())
     }
 
-    fn cut(&mut self) -> Piece {
+    fn cut(&mut self) -> LineBatch {
         let rest = self.buffer.split_off(self.whole);
         let text = std::mem::replace(&mut self.buffer, rest);
         let (start, end) = (self.start, self.start.after(&text));
         let rows = std::mem::take(&mut self.rows);
         (self.start, self.whole, self.lines) = (end, 0, 0);
-        Piece { text: Bytes::from(text), start, end, rows }
+        LineBatch { text: Bytes::from(text), start, end, rows }
     }
 }
 
-impl Place {
+impl Position {
     /// The place behind a text that begins here.
-    pub(super) fn after(self, text: &[u8]) -> Place {
+    pub(super) fn after(self, text: &[u8]) -> Position {
         let returns = memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n')).count();
         let lines = memchr_iter(b'\n', text).count() + returns;
-        Place { bytes: self.bytes + text.len() as u64, lines: self.lines + lines as u64 }
+        Position { bytes: self.bytes + text.len() as u64, lines: self.lines + lines as u64 }
     }
 }
 
-impl Piece {
+impl LineBatch {
     /// The first half of the lines and the rest; `None` when there is only one line.
-    pub(super) fn halves(&self) -> Option<(Piece, Piece)> {
+    pub(super) fn halves(&self) -> Option<(LineBatch, LineBatch)> {
         let mut ends = Vec::new();
         let mut at = 0;
         while at < self.text.len() {
@@ -119,13 +119,13 @@ impl Piece {
         }
         let middle = *ends.get((ends.len() / 2).checked_sub(1)?)?;
         let between = self.start.after(&self.text[..middle]);
-        let half = |text: Bytes, start: Place, end: Place| {
-            let mut cutter = Cutter::new(Most { lines: usize::MAX, bytes: usize::MAX }, start);
+        let half = |text: Bytes, start: Position, end: Position| {
+            let mut cutter = Batcher::new(BatchLimits { lines: usize::MAX, bytes: usize::MAX }, start);
             cutter.push(&text);
             // The buffer holds all of the text, whose lines are known to end.
             let _ = cutter.next();
             let rows = cutter.finish().map_or(0, |piece| piece.rows);
-            Piece { text, start, end, rows }
+            LineBatch { text, start, end, rows }
         };
         Some((half(self.text.slice(..middle), self.start, between), half(self.text.slice(middle..), between, self.end)))
     }
@@ -219,8 +219,8 @@ mod tests {
     use super::*;
 
     /// The batches of a text that comes in parts of so many bytes.
-    fn cut(text: &str, part: usize, most: Most) -> Vec<Piece> {
-        let mut cutter = Cutter::new(most, Place::default());
+    fn cut(text: &str, part: usize, most: BatchLimits) -> Vec<LineBatch> {
+        let mut cutter = Batcher::new(most, Position::default());
         let mut pieces = Vec::new();
         for bytes in text.as_bytes().chunks(part) {
             cutter.push(bytes);
@@ -232,11 +232,11 @@ mod tests {
         pieces
     }
 
-    fn texts(pieces: &[Piece]) -> Vec<String> {
+    fn texts(pieces: &[LineBatch]) -> Vec<String> {
         pieces.iter().map(|piece| String::from_utf8(piece.text.to_vec()).unwrap()).collect()
     }
 
-    const BY_LINES: Most = Most { lines: 1, bytes: 1_000 };
+    const BY_LINES: BatchLimits = BatchLimits { lines: 1, bytes: 1_000 };
 
     #[test]
     fn lines_end_outside_of_strings() {
@@ -263,18 +263,18 @@ mod tests {
     #[test]
     fn batches_are_full_and_not_too_large() {
         let text = "m v=1 1\n".repeat(10);
-        assert_eq!(cut(&text, 5, Most { lines: 4, bytes: 1_000 }).len(), 3);
-        let by_bytes = cut(&text, 64, Most { lines: 100, bytes: 20 });
+        assert_eq!(cut(&text, 5, BatchLimits { lines: 4, bytes: 1_000 }).len(), 3);
+        let by_bytes = cut(&text, 64, BatchLimits { lines: 100, bytes: 20 });
         assert_eq!(by_bytes.iter().map(|piece| piece.text.len()).collect::<Vec<_>>(), [16; 5]);
         // A line that is larger than a batch is a batch of its own.
-        assert_eq!(texts(&cut("aaaa b=1\nc d=1\n", 3, Most { lines: 9, bytes: 6 })), ["aaaa b=1\n", "c d=1\n"]);
+        assert_eq!(texts(&cut("aaaa b=1\nc d=1\n", 3, BatchLimits { lines: 9, bytes: 6 })), ["aaaa b=1\n", "c d=1\n"]);
         assert!(cut("", 1, BY_LINES).is_empty());
     }
 
     #[test]
     fn batches_know_their_place_and_their_points() {
         let text = "# c\n\na v=\"1\n2\" 1\nb v=1\rc v=1\r\nd v=1";
-        let pieces = cut(text, 4, Most { lines: 3, bytes: 1_000 });
+        let pieces = cut(text, 4, BatchLimits { lines: 3, bytes: 1_000 });
         let facts: Vec<_> = pieces.iter().map(|piece| (piece.start.lines, piece.end.lines, piece.rows)).collect();
         // Two points parted by a carriage return alone are counted as one: they are cut as one.
         assert_eq!(facts, [(0, 4, 1), (4, 6, 2)]);
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn halves() {
-        let whole = &cut("a v=1\n#\nc v=\"\n\"\nd v=1", 100, Most { lines: 9, bytes: 100 })[0];
+        let whole = &cut("a v=1\n#\nc v=\"\n\"\nd v=1", 100, BatchLimits { lines: 9, bytes: 100 })[0];
         let (first, second) = whole.halves().unwrap();
         assert_eq!(texts(&[first.clone(), second.clone()]), ["a v=1\n#\n", "c v=\"\n\"\nd v=1"]);
         assert_eq!((first.rows, second.rows, second.start.lines), (1, 2, 2));
@@ -295,11 +295,11 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_no_reason_to_fill_the_memory() {
-        let mut cutter = Cutter::new(BY_LINES, Place { bytes: 10, lines: 3 });
+        let mut cutter = Batcher::new(BY_LINES, Position { bytes: 10, lines: 3 });
         cutter.push(b"a v=1\nb v=\"");
         assert!(cutter.next().unwrap().is_some());
         cutter.push(&vec![b'\n'; MOST_LINE_BYTES + 1]);
-        assert_eq!(cutter.next(), Err(Endless(Place { bytes: 16, lines: 4 })));
+        assert_eq!(cutter.next(), Err(UnterminatedLine(Position { bytes: 16, lines: 4 })));
     }
 
     /// Points in a text, by the parser that servers use; `None` when it is refused.
@@ -331,16 +331,16 @@ mod tests {
 
         #[test]
         fn nothing_is_lost(text in "[ab\"\\\\= ,#\r\n]{0,60}", part in 1_usize..20, lines in 1_usize..4, bytes in 1_usize..30) {
-            let pieces = cut(&text, part, Most { lines, bytes });
+            let pieces = cut(&text, part, BatchLimits { lines, bytes });
             proptest::prop_assert_eq!(texts(&pieces).concat(), text.clone());
-            let mut place = Place::default();
+            let mut place = Position::default();
             for piece in &pieces {
                 proptest::prop_assert_eq!(piece.start, place);
                 place = piece.end;
             }
-            proptest::prop_assert_eq!(place, Place::default().after(text.as_bytes()));
+            proptest::prop_assert_eq!(place, Position::default().after(text.as_bytes()));
             // How the text arrives makes no difference.
-            proptest::prop_assert_eq!(pieces, cut(&text, 1_000, Most { lines, bytes }));
+            proptest::prop_assert_eq!(pieces, cut(&text, 1_000, BatchLimits { lines, bytes }));
         }
     }
 }

@@ -19,9 +19,9 @@ use futures::FutureExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::connections::{Connection, UnderWay};
-use super::respond::Failure;
-use super::{App, ROUTES, Sender, bare, body, heads};
-use crate::metrics::Caller;
+use super::error_response::ErrorResponse;
+use super::{App, ClientAddress, ROUTES, body, heads, without_trailing_slash};
+use crate::metrics::CallerLabels;
 use crate::model::{Code, Error};
 
 const LOGGED_PATH_CHARACTERS: usize = 200;
@@ -32,14 +32,14 @@ const OPEN_PATHS: [&str; 2] = ["/api/v1/ping", "/metrics"];
 
 /// What kind of work a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum WorkKind {
     Query,
     Write,
 }
 
 /// What the handler has found out about its request, for the log and the metrics.
 #[derive(Clone, Default)]
-pub struct Facts {
+pub struct RequestFacts {
     known: Arc<Mutex<Known>>,
     /// The client's address.
     peer: Option<IpAddr>,
@@ -52,25 +52,29 @@ struct Known {
     tenant: String,
     /// Only of callers whose credentials were right.
     user: Option<String>,
-    database: Option<Database>,
-    kind: Option<Kind>,
+    database: Option<RequestedDatabase>,
+    kind: Option<WorkKind>,
     bytes_in: u64,
     rows: Option<usize>,
 }
 
 /// The database that a request names.
 #[derive(Debug)]
-struct Database {
+struct RequestedDatabase {
     name: String,
     /// It exists. Only then it is a label of the metrics: clients may invent any number of names.
     exists: bool,
 }
 
-impl Facts {
-    fn new(extensions: &Extensions) -> Facts {
+impl RequestFacts {
+    fn new(extensions: &Extensions) -> RequestFacts {
         let connection = extensions.get::<Arc<Connection>>().cloned();
         let peer = connection.as_ref().map(|connection| connection.peer);
-        Facts { peer: peer.or(extensions.get().map(|Sender(address)| *address)), connection, ..Facts::default() }
+        RequestFacts {
+            peer: peer.or(extensions.get().map(|ClientAddress(address)| *address)),
+            connection,
+            ..RequestFacts::default()
+        }
     }
 
     /// The client's address.
@@ -102,10 +106,10 @@ impl Facts {
     }
 
     /// What is asked for, and of which database.
-    pub fn concerns(&self, kind: Kind, database: Option<&str>) {
+    pub fn set_target(&self, kind: WorkKind, database: Option<&str>) {
         let mut known = self.lock();
         known.kind = Some(kind);
-        known.database = database.map(|name| Database { name: name.to_owned(), exists: false });
+        known.database = database.map(|name| RequestedDatabase { name: name.to_owned(), exists: false });
     }
 
     /// The database that is asked for exists.
@@ -122,7 +126,7 @@ impl Facts {
 
 /// The layer around all routes.
 pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let line = Line::new(app.clone(), &request);
+    let line = AccessLogEntry::new(app.clone(), &request);
     let (id, facts) = (line.id.clone(), line.facts.clone());
     let is_head = request.method() == Method::HEAD;
     request.extensions_mut().insert(facts.clone());
@@ -131,14 +135,14 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
         Err(refused) => refused.into_response(),
         Ok(()) => match AssertUnwindSafe(next.run(Request::from_parts(parts, body))).catch_unwind().await {
             Ok(response) => response,
-            Err(_) => Failure::from(Error::internal("the request met a fault of the server")).into_response(),
+            Err(_) => ErrorResponse::from(Error::internal("the request met a fault of the server")).into_response(),
         },
     };
     response.headers_mut().insert(REQUEST_ID, id);
     if is_head {
         strip_body(&mut response);
     }
-    line.follow(response)
+    line.track(response)
 }
 
 /// A request that comes to no route.
@@ -156,7 +160,7 @@ impl From<Error> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = Failure::from(self.error).into_response();
+        let mut response = ErrorResponse::from(self.error).into_response();
         if self.closes {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -165,8 +169,8 @@ impl IntoResponse for Refused {
 }
 
 /// What is refused before any route looks at it.
-fn refuse(app: &App, parts: &Parts, facts: &Facts) -> Result<(), Refused> {
-    if app.is_draining() && !OPEN_PATHS.contains(&bare(parts.uri.path())) {
+fn refuse(app: &App, parts: &Parts, facts: &RequestFacts) -> Result<(), Refused> {
+    if app.is_draining() && !OPEN_PATHS.contains(&without_trailing_slash(parts.uri.path())) {
         return Err(Error::new(Code::Unavailable, "the server is stopping, nothing was stored").into());
     }
     heads::check_size(parts)?;
@@ -201,9 +205,9 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
 }
 
 /// The log line of a request, written when its answer has been taken or its client has left.
-struct Line {
+struct AccessLogEntry {
     app: App,
-    facts: Facts,
+    facts: RequestFacts,
     method: Method,
     path: String,
     api: &'static str,
@@ -212,25 +216,25 @@ struct Line {
     status: Option<u16>,
     error: Option<Error>,
     bytes_out: u64,
-    ending: Ending,
+    ending: BodyEnd,
     /// The connection is not idle before the last byte was taken.
     _under_way: Option<UnderWay>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum BodyEnd {
     /// Not at its end yet: if this stays, the client left.
     Open,
     Whole,
     BrokenOff,
 }
 
-impl Line {
-    fn new(app: App, request: &Request) -> Line {
+impl AccessLogEntry {
+    fn new(app: App, request: &Request) -> AccessLogEntry {
         let path = request.uri().path();
-        let facts = Facts::new(request.extensions());
-        let known = ROUTES.iter().map(|route| route.0).find(|known| *known == bare(path));
-        Line {
+        let facts = RequestFacts::new(request.extensions());
+        let known = ROUTES.iter().map(|route| route.0).find(|known| *known == without_trailing_slash(path));
+        AccessLogEntry {
             _under_way: facts.connection.as_ref().map(Connection::begin),
             facts,
             method: request.method().clone(),
@@ -241,20 +245,20 @@ impl Line {
             status: None,
             error: None,
             bytes_out: 0,
-            ending: Ending::Open,
+            ending: BodyEnd::Open,
             app,
         }
     }
 
     /// Stays with the response until its last byte.
-    fn follow(mut self, mut response: Response) -> Response {
+    fn track(mut self, mut response: Response) -> Response {
         self.status = Some(response.status().as_u16());
         self.error = response.extensions_mut().remove::<Error>();
         if response.body().is_end_stream() {
-            self.ending = Ending::Whole;
+            self.ending = BodyEnd::Whole;
             return response;
         }
-        response.map(|inner| Body::new(Followed { inner, line: self }))
+        response.map(|inner| Body::new(TrackedBody { inner, line: self }))
     }
 
     fn count(&self, known: &Known) {
@@ -264,10 +268,10 @@ impl Line {
         let (Some(user), Some(kind)) = (&known.user, known.kind) else { return };
         let database = known.database.as_ref().filter(|database| database.exists);
         let database = database.map(|database| database.name.as_str());
-        let caller = Caller { tenant: &known.tenant, user, database, api: self.api };
+        let caller = CallerLabels { tenant: &known.tenant, user, database, api: self.api };
         match kind {
-            Kind::Query => metrics.query(&caller, took),
-            Kind::Write => metrics.write(&caller, took),
+            WorkKind::Query => metrics.query(&caller, took),
+            WorkKind::Write => metrics.write(&caller, took),
         }
         metrics.data(&caller, known.bytes_in, self.bytes_out);
     }
@@ -279,9 +283,9 @@ impl Line {
         let took = self.began.elapsed().as_secs_f64();
         let error = self.error.as_ref().map(|error| error.message.as_str());
         let outcome = match self.ending {
-            Ending::Whole => "answered",
-            Ending::BrokenOff => "broken off",
-            Ending::Open => "the client left",
+            BodyEnd::Whole => "answered",
+            BodyEnd::BrokenOff => "broken off",
+            BodyEnd::Open => "the client left",
         };
         macro_rules! line {
             ($level:ident) => {
@@ -295,13 +299,13 @@ impl Line {
         }
         match self.status {
             Some(500..) => line!(warn),
-            _ if OPEN_PATHS.contains(&bare(&self.path)) => line!(debug),
+            _ if OPEN_PATHS.contains(&without_trailing_slash(&self.path)) => line!(debug),
             _ => line!(info),
         }
     }
 }
 
-impl Drop for Line {
+impl Drop for AccessLogEntry {
     fn drop(&mut self) {
         let facts = self.facts.clone();
         let known = facts.lock();
@@ -310,13 +314,13 @@ impl Drop for Line {
     }
 }
 
-/// A body that tells its [`Line`] what was sent.
-struct Followed {
+/// A body that tells its [`AccessLogEntry`] what was sent.
+struct TrackedBody {
     inner: Body,
-    line: Line,
+    line: AccessLogEntry,
 }
 
-impl HttpBody for Followed {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -329,11 +333,11 @@ impl HttpBody for Followed {
             Poll::Ready(Some(Ok(frame))) => {
                 self.line.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if self.inner.is_end_stream() {
-                    self.line.ending = Ending::Whole;
+                    self.line.ending = BodyEnd::Whole;
                 }
             }
-            Poll::Ready(Some(Err(_))) => self.line.ending = Ending::BrokenOff,
-            Poll::Ready(None) => self.line.ending = Ending::Whole,
+            Poll::Ready(Some(Err(_))) => self.line.ending = BodyEnd::BrokenOff,
+            Poll::Ready(None) => self.line.ending = BodyEnd::Whole,
             Poll::Pending => {}
         }
         polled

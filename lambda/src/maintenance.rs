@@ -13,8 +13,8 @@ use siltdb::store::paths::database_of_segment;
 use tokio::time::timeout_at;
 
 use crate::deadline::Deadline;
-use crate::event::{AnswerBy, Errand, Object};
-use crate::runtime::Answer;
+use crate::event::{CreatedObject, MaintenanceJob, ReplyMode};
+use crate::runtime::Reply;
 
 const SETTLING: Tasks = Tasks { flush: true, retain: true, ..Tasks::NONE };
 const MERGING: Tasks = Tasks { merge: true, ..Tasks::NONE };
@@ -22,33 +22,33 @@ const MERGING: Tasks = Tasks { merge: true, ..Tasks::NONE };
 type Place = (TenantId, DatabaseId);
 
 /// Does it, and says what came of it.
-pub async fn run(engine: &Engine, errand: Errand, deadline: Deadline) -> Answer {
+pub async fn run(engine: &Engine, job: MaintenanceJob, deadline: Deadline) -> Reply {
     let effort = Budget { until: Some(deadline.soft()), ..Budget::default() };
-    match errand {
-        Errand::Due => round(engine, effort, deadline).await,
-        Errand::Created { objects, answer_by } => {
-            let places = places(engine.store().url(), objects);
+    match job {
+        MaintenanceJob::Scheduled => sweep(engine, effort, deadline).await,
+        MaintenanceJob::ObjectsCreated { objects, answer_by } => {
+            let places = affected_databases(engine.store().url(), objects);
             let unsettled = settle(engine, places.keys().copied().collect(), effort, deadline).await;
             answer(&places, unsettled, answer_by)
         }
     }
 }
 
-async fn round(engine: &Engine, effort: Budget, deadline: Deadline) -> Answer {
+async fn sweep(engine: &Engine, effort: Budget, deadline: Deadline) -> Reply {
     match timeout_at(deadline.hard(), engine.maintain_due(effort)).await {
         Ok(Ok(report)) => {
             tracing::info!(%report, "housekeeping");
-            Answer::Value(told(&report))
+            Reply::Value(to_json(&report))
         }
-        Ok(Err(error)) => Answer::Failed(error),
+        Ok(Err(error)) => Reply::Failed(error),
         Err(_) => {
             tracing::info!("housekeeping was broken off for lack of time");
-            Answer::Value(json!({"unfinished": true}))
+            Reply::Value(json!({"unfinished": true}))
         }
     }
 }
 
-fn told(report: &Report) -> Value {
+fn to_json(report: &Report) -> Value {
     json!({
         "databases": report.databases, "segments": report.segments, "rows": report.rows, "files": report.files,
         "merges": report.merges, "expired": report.expired, "collected": report.collected,
@@ -58,7 +58,7 @@ fn told(report: &Report) -> Value {
 
 /// The databases that new segments are of, each with the messages that told of it. Everything else
 /// that came is what housekeeping itself has put there, or not SiltDB's: nothing to do.
-fn places(url: &str, objects: Vec<Object>) -> BTreeMap<Place, BTreeSet<String>> {
+fn affected_databases(url: &str, objects: Vec<CreatedObject>) -> BTreeMap<Place, BTreeSet<String>> {
     let bucket = url.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, "")));
     let mut places: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
     for object in objects {
@@ -84,7 +84,7 @@ async fn settle(engine: &Engine, places: Vec<Place>, effort: Budget, deadline: D
     let mut unsettled = BTreeMap::new();
     let mut settled = Vec::new();
     for place in places {
-        match tend(engine, place, SETTLING, effort, deadline).await {
+        match maintain(engine, place, SETTLING, effort, deadline).await {
             Ok(report) if report.left == 0 => settled.push(place),
             Ok(_) => drop(unsettled.insert(place, out_of_time())),
             Err(error) => drop(unsettled.insert(place, error)),
@@ -92,14 +92,14 @@ async fn settle(engine: &Engine, places: Vec<Place>, effort: Budget, deadline: D
     }
     for place in settled {
         // Nobody waits for it, and the next event or schedule tries again.
-        if let Err(error) = tend(engine, place, MERGING, effort, deadline).await {
+        if let Err(error) = maintain(engine, place, MERGING, effort, deadline).await {
             tracing::info!(tenant = %place.0, database = %place.1, %error, "merges are left for the next time");
         }
     }
     unsettled
 }
 
-async fn tend(engine: &Engine, place: Place, duties: Tasks, effort: Budget, deadline: Deadline) -> Result<Report> {
+async fn maintain(engine: &Engine, place: Place, duties: Tasks, effort: Budget, deadline: Deadline) -> Result<Report> {
     let (tenant, database) = place;
     let tended = timeout_at(deadline.hard(), engine.maintain_database(tenant, database, duties, effort)).await;
     let report = tended.unwrap_or_else(|_| Err(out_of_time()))?;
@@ -115,20 +115,20 @@ fn out_of_time() -> Error {
 fn answer(
     places: &BTreeMap<Place, BTreeSet<String>>,
     mut unsettled: BTreeMap<Place, Error>,
-    answer_by: AnswerBy,
-) -> Answer {
+    answer_by: ReplyMode,
+) -> Reply {
     for ((tenant, database), error) in &unsettled {
         tracing::warn!(%tenant, %database, %error, "a log could not be settled");
     }
     match answer_by {
-        AnswerBy::Message => {
+        ReplyMode::Message => {
             let failed: BTreeSet<&String> = unsettled.keys().filter_map(|place| places.get(place)).flatten().collect();
             let failed: Vec<Value> = failed.into_iter().map(|message| json!({"itemIdentifier": message})).collect();
-            Answer::Value(json!({"batchItemFailures": failed}))
+            Reply::Value(json!({"batchItemFailures": failed}))
         }
-        AnswerBy::Event => match unsettled.pop_first() {
-            Some((_, error)) => Answer::Failed(error),
-            None => Answer::Value(json!({"databases": places.len()})),
+        ReplyMode::Event => match unsettled.pop_first() {
+            Some((_, error)) => Reply::Failed(error),
+            None => Reply::Value(json!({"databases": places.len()})),
         },
     }
 }
@@ -137,8 +137,8 @@ fn answer(
 mod tests {
     use super::*;
 
-    fn object(message: &str, bucket: &str, key: &str) -> Object {
-        Object { message: message.to_owned(), bucket: bucket.to_owned(), key: key.to_owned() }
+    fn object(message: &str, bucket: &str, key: &str) -> CreatedObject {
+        CreatedObject { message: message.to_owned(), bucket: bucket.to_owned(), key: key.to_owned() }
     }
 
     const SEGMENT: &str = "t/1/d/2/log/00000000000000000007.w.0000000000001234-00000000000000aa-00000001.wal";
@@ -155,11 +155,11 @@ mod tests {
             object("f", "b", "p/q/t/1/d/2/data/x~1/day=2026-11-24/00000000000000000007-A.parquet"),
             object("g", "b", "p/q/t/1/d/2/HINT"),
         ];
-        let found = places("s3://b/p/q", objects);
+        let found = affected_databases("s3://b/p/q", objects);
         let messages = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
         assert_eq!(found, BTreeMap::from([((TenantId(1), DatabaseId(2)), messages)]));
-        assert_eq!(places("s3://b", vec![object("", "b", SEGMENT)]).len(), 1);
-        assert_eq!(places("file:///x", vec![object("", "any", SEGMENT)]).len(), 1);
+        assert_eq!(affected_databases("s3://b", vec![object("", "b", SEGMENT)]).len(), 1);
+        assert_eq!(affected_databases("file:///x", vec![object("", "any", SEGMENT)]).len(), 1);
     }
 
     #[test]
@@ -168,10 +168,10 @@ mod tests {
         let both = BTreeSet::from(["m1".to_owned(), "m2".to_owned()]);
         let places = BTreeMap::from([(good, BTreeSet::from(["m1".to_owned(), "m3".to_owned()])), (bad, both)]);
         let unsettled = || BTreeMap::from([(bad, out_of_time())]);
-        let Answer::Value(value) = answer(&places, unsettled(), AnswerBy::Message) else { panic!("no value") };
+        let Reply::Value(value) = answer(&places, unsettled(), ReplyMode::Message) else { panic!("no value") };
         assert_eq!(value, json!({"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m2"}]}));
-        assert!(matches!(answer(&places, unsettled(), AnswerBy::Event), Answer::Failed(_)));
-        let Answer::Value(value) = answer(&places, BTreeMap::new(), AnswerBy::Message) else { panic!("no value") };
+        assert!(matches!(answer(&places, unsettled(), ReplyMode::Event), Reply::Failed(_)));
+        let Reply::Value(value) = answer(&places, BTreeMap::new(), ReplyMode::Message) else { panic!("no value") };
         assert_eq!(value, json!({"batchItemFailures": []}));
     }
 }

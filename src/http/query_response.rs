@@ -20,8 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::encoding::Coding;
-use super::respond::{COST, cost_header};
-use super::rows::Rows;
+use super::error_response::{COST, cost_header};
+use super::rows::RowEncoder;
 use crate::format::Format;
 use crate::model::{Code, Error, Result};
 use crate::query::Share;
@@ -36,7 +36,7 @@ const LARGE_BYTES: usize = 4 << 20;
 const COPY_BYTES: usize = 64 << 10;
 
 /// A result, and how its client wants it.
-pub struct Answer {
+pub struct QueryResponse {
     pub schema: SchemaRef,
     pub batches: BoxStream<'static, Result<RecordBatch>>,
     pub format: Format,
@@ -47,7 +47,7 @@ pub struct Answer {
 
 /// What an answer may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ResponseLimits {
     /// Bytes gathered before an unchunked answer begins.
     pub buffer_bytes: usize,
     /// How long the client may pause.
@@ -56,7 +56,7 @@ pub struct Limits {
     pub time: Duration,
 }
 
-impl Answer {
+impl QueryResponse {
     /// Makes the response. `permit` and the memory are held until the last byte is taken; `share` is where
     /// it is reserved.
     ///
@@ -64,14 +64,14 @@ impl Answer {
     /// Whatever ends the query before the answer has begun.
     pub async fn respond(
         self,
-        limits: Limits,
+        limits: ResponseLimits,
         meter: &Arc<Meter>,
         permit: OwnedSemaphorePermit,
         share: Share,
     ) -> Result<Response> {
         let deadline = Instant::now() + limits.time + GRACE;
         let (format, coding, enough) = (self.format, self.coding, if self.chunked { 1 } else { limits.buffer_bytes });
-        let mut rows = Rows::new(self, limits.buffer_bytes, share)?;
+        let mut rows = RowEncoder::new(self, limits.buffer_bytes, share)?;
         let mut ready = Ready { pieces: VecDeque::new(), bytes: 0, permit };
         while !rows.is_finished() && ready.bytes < enough && !(ready.bytes > GATHERED_ANYHOW && rows.is_crowded()) {
             timeout_at(deadline, rows.next()).await.map_err(|_| timed_out(limits.time))??;
@@ -125,7 +125,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Ready {
     /// Takes what has been made, if it is the end or at least `least` bytes.
-    fn take(&mut self, rows: &mut Rows, least: usize) {
+    fn take(&mut self, rows: &mut RowEncoder, least: usize) {
         if rows.made() == 0 || (rows.made() < least && !rows.is_finished()) {
             return;
         }
@@ -143,7 +143,7 @@ impl Ready {
 
 /// Sends what is ready and then the rest, from a task that ends when the client leaves or stops reading, or
 /// when the query is told to end.
-fn send_rest(mut rows: Rows, mut ready: Ready, limits: Limits) -> Body {
+fn send_rest(mut rows: RowEncoder, mut ready: Ready, limits: ResponseLimits) -> Body {
     let (sender, receiver) = mpsc::channel::<Result<Bytes>>(1);
     tokio::spawn(async move {
         let out = Out { sender, idle: limits.idle, share: rows.share() };

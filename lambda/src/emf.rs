@@ -20,15 +20,15 @@ const METRICS: [Metric; 6] = [
 ];
 
 /// Where the store's counters stood when an invocation began.
-pub struct Reading<'a> {
+pub struct InvocationMetrics<'a> {
     store: &'a Store,
     before: Cost,
     began: Instant,
 }
 
-impl<'a> Reading<'a> {
-    pub fn begin(store: &'a Store) -> Reading<'a> {
-        Reading { store, before: store.totals().snapshot(), began: Instant::now() }
+impl<'a> InvocationMetrics<'a> {
+    pub fn begin(store: &'a Store) -> InvocationMetrics<'a> {
+        InvocationMetrics { store, before: store.totals().snapshot(), began: Instant::now() }
     }
 
     /// Prints the line, unless the log leaves out `siltdb::metrics`.
