@@ -22,6 +22,7 @@ use crate::model::{Result, limits::Limits};
 use super::{
     Session,
     conditions::GuardedConditions,
+    constant_partitions::ConstantPartitions,
     ends::EndsOfGroups,
     errors::from_datafusion,
     exact,
@@ -91,6 +92,7 @@ impl Context {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
             .with_optimizer_rule(Arc::new(EndsOfGroups))
+            .with_optimizer_rule(Arc::new(ConstantPartitions))
             .with_optimizer_rule(Arc::new(functions::LongConstants))
             .with_physical_optimizer_rules(physical_rules())
             .build();

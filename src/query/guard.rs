@@ -12,6 +12,9 @@
 //! * A cast of a time that does not keep the order of times, as that to the time of day, is said to keep
 //!   it, and an `ORDER BY` above it is left out (#25506). So are an interval of months added to a time, and
 //!   times of a zone with summer time when they are truncated (#25353).
+//!
+//! And a test of truth, such as `b IS NOT TRUE`, becomes a comparison of which DataFusion does not know that it is never
+//! NULL, though the statement's plan says so: `SELECT DISTINCT b IS NOT TRUE` would be refused.
 
 use std::collections::HashMap;
 
@@ -32,7 +35,7 @@ use datafusion::{
     physical_expr::expressions::CastExpr,
 };
 
-use super::opaque::opaque;
+use super::opaque::{never_null, opaque};
 
 /// Aggregates whose value does not depend on the order of rows.
 const ORDERLESS: [&str; 15] = [
@@ -116,13 +119,26 @@ fn is_candidate(expr: &Expr, orders: bool) -> bool {
         }
         Expr::AggregateFunction(function) => !function.params.order_by.is_empty(),
         Expr::ScalarFunction(call) => TRUNCATING.contains(&call.name()),
-        _ => false,
+        other => orders && is_test_of_truth(other),
     }
+}
+
+fn is_test_of_truth(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::IsTrue(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotUnknown(_)
+    )
 }
 
 fn guard(expr: Expr, schema: &DFSchema, orders: bool) -> Result<Transformed<Expr>> {
     let narrows = |expr: &Expr| narrows(expr, schema);
     Ok(match expr {
+        test if orders && is_test_of_truth(&test) => Transformed::yes(never_null(test)),
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::BitwiseXor, right }) => {
             let right = Box::new(opaque(*right));
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op: Operator::BitwiseXor, right }))

@@ -16,6 +16,7 @@
 mod allowance;
 mod casts;
 mod conditions;
+mod constant_partitions;
 mod context;
 mod define;
 mod ends;

@@ -1,5 +1,5 @@
-//! Two functions that give back their argument, for the rules that keep answers right: one that no rule of
-//! DataFusion looks through, and one that gives every zero the positive sign.
+//! Functions that give back their argument, for the rules that keep answers right: one that no rule of DataFusion
+//! looks through, one that gives every zero the positive sign, and one whose result is never NULL.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,6 +21,7 @@ use datafusion::{
 enum Does {
     Nothing,
     PositiveZero,
+    NeverNull,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -32,6 +33,7 @@ struct Identity {
 
 static OPAQUE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("opaque", Does::Nothing));
 static POSITIVE_ZERO: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("positive_zero", Does::PositiveZero));
+static NEVER_NULL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("never_null", Does::NeverNull));
 
 fn function(name: &'static str, does: Does) -> Arc<ScalarUDF> {
     let signature = Signature::any(1, Volatility::Immutable);
@@ -46,6 +48,11 @@ pub(super) fn opaque(expr: Expr) -> Expr {
 /// The same number, 0.0 instead of -0.0. Free where there is no -0.0.
 pub(super) fn positive_zero(expr: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(POSITIVE_ZERO.clone(), vec![expr]))
+}
+
+/// The same value, which the caller knows not to be NULL.
+pub(super) fn never_null(expr: Expr) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(NEVER_NULL.clone(), vec![expr]))
 }
 
 /// The function behind [`positive_zero`].
@@ -76,17 +83,21 @@ impl ScalarUDFImpl for Identity {
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
-        arguments.arg_fields.first().cloned().ok_or_else(|| one_argument(self.name))
+        let field = arguments.arg_fields.first().ok_or_else(|| one_argument(self.name))?;
+        Ok(match self.does {
+            Does::NeverNull => Arc::new(field.as_ref().clone().with_nullable(false)),
+            Does::Nothing | Does::PositiveZero => field.clone(),
+        })
     }
 
     fn is_strict(&self) -> bool {
         true
     }
 
-    /// Of what is opaque no order is known; a zero without its sign lies where it lay.
+    /// Of what is opaque no order is known; the others leave a value where it lay.
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
         Ok(match (self.does, inputs) {
-            (Does::PositiveZero, [input]) => input.sort_properties,
+            (Does::PositiveZero | Does::NeverNull, [input]) => input.sort_properties,
             _ => SortProperties::Unordered,
         })
     }
@@ -94,7 +105,7 @@ impl ScalarUDFImpl for Identity {
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let argument = arguments.args.into_iter().next().ok_or_else(|| one_argument(self.name))?;
         Ok(match (self.does, argument) {
-            (Does::Nothing, argument) => argument,
+            (Does::Nothing | Does::NeverNull, argument) => argument,
             (Does::PositiveZero, ColumnarValue::Array(array)) => ColumnarValue::Array(normalize_float_zero(&array)),
             (Does::PositiveZero, ColumnarValue::Scalar(scalar)) => {
                 ColumnarValue::Scalar(normalize_float_zero_scalar(scalar))

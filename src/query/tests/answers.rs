@@ -236,3 +236,38 @@ async fn years_may_be_compared_with_any_year() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_window_may_have_one_partition_of_all_rows() {
+    let sql = numbers().await;
+    for partition in ["1", "-0.0", "NULL", "1 + 1", "'a'", "1, 'b'"] {
+        let query = format!("SELECT k, count(*) OVER (PARTITION BY {partition}) AS n FROM n ORDER BY k");
+        assert_eq!(sql.cells(&query).await, "a,5;b,5;c,5;d,5;e,5", "{query}");
+    }
+    let mixed = "SELECT k, sum(j) OVER (PARTITION BY 1, i IS NULL ORDER BY time) AS s, count(*) OVER (PARTITION BY 2) \
+                 FROM n ORDER BY k";
+    assert_eq!(sql.cells(mixed).await, "a,10,5;b,30,5;c,30,5;d,30,5;e,80,5");
+}
+
+#[tokio::test]
+async fn tests_of_truth_are_never_null() {
+    let sql = numbers().await;
+    for (test, answer) in [
+        ("(i > 2) IS TRUE", "false;true"),
+        ("(i > 2) IS NOT TRUE", "false;true"),
+        ("(i IN (1, 2, 9)) IS FALSE", "false;true"),
+        ("(i > 0) IS NOT FALSE", "true"),
+        ("(i > 2) IS UNKNOWN", "false;true"),
+        ("(k = 'a' AND i > 7) IS NOT UNKNOWN", "true"),
+    ] {
+        for query in [
+            format!("SELECT DISTINCT {test} AS t FROM n ORDER BY t"),
+            format!("SELECT t FROM (SELECT {test} AS t FROM n) GROUP BY t ORDER BY t"),
+            format!("SELECT DISTINCT t FROM (SELECT {test} AS t, max(v) AS m FROM n GROUP BY {test}) ORDER BY t"),
+        ] {
+            assert_eq!(sql.cells(&query).await, answer, "{query}");
+        }
+    }
+    let twice = "SELECT count(*) FILTER (WHERE (i > 2) IS TRUE), sum(v) FILTER (WHERE (i > 2) IS TRUE) FROM n";
+    assert_eq!(sql.cells(twice).await, "2,-1.0");
+}
