@@ -24,7 +24,7 @@ use super::error_response::{COST, cost_header};
 use super::rows::RowEncoder;
 use crate::format::Format;
 use crate::model::{Code, Error, Result};
-use crate::query::Share;
+use crate::query::HeldMemory;
 use crate::store::Meter;
 
 /// The query room ends a query in time by itself; this much later it is given up here.
@@ -67,7 +67,7 @@ impl QueryResponse {
         limits: ResponseLimits,
         meter: &Arc<Meter>,
         permit: OwnedSemaphorePermit,
-        share: Share,
+        share: HeldMemory,
     ) -> Result<Response> {
         let deadline = Instant::now() + limits.time + GRACE;
         let (format, coding, enough) = (self.format, self.coding, if self.chunked { 1 } else { limits.buffer_bytes });
@@ -113,7 +113,7 @@ struct Ready {
 /// Some bytes of an answer, with what they hold until they are dropped, wherever that is.
 struct Piece {
     bytes: Vec<u8>,
-    _share: Share,
+    _share: HeldMemory,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -177,7 +177,7 @@ struct Out {
     sender: mpsc::Sender<Result<Bytes>>,
     idle: Duration,
     /// Of nothing; knows whether the query has been told to end.
-    share: Share,
+    share: HeldMemory,
 }
 
 impl Out {

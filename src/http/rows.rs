@@ -8,7 +8,7 @@ use super::encoding::{self, Coding};
 use super::query_response::QueryResponse;
 use crate::format::DocumentEncoder;
 use crate::model::{Code, Error, Result};
-use crate::query::Share;
+use crate::query::HeldMemory;
 
 /// Rows of more bytes are not written before there is memory for what they become.
 const LARGE_BYTES: usize = 4 << 20;
@@ -25,7 +25,7 @@ pub struct RowEncoder {
     /// What waits to be coded.
     text: Vec<u8>,
     /// Of both, and of what the format holds back.
-    share: Share,
+    share: HeldMemory,
     flush: bool,
     /// Most bytes that the format may hold back.
     most_held: usize,
@@ -34,7 +34,7 @@ pub struct RowEncoder {
 }
 
 impl RowEncoder {
-    pub fn new(answer: QueryResponse, most_held: usize, share: Share) -> Result<RowEncoder> {
+    pub fn new(answer: QueryResponse, most_held: usize, share: HeldMemory) -> Result<RowEncoder> {
         Ok(RowEncoder {
             writer: answer.format.encoder(answer.schema)?,
             coding: answer.coding,
@@ -64,14 +64,14 @@ impl RowEncoder {
     }
 
     /// The bytes that were made, and their share of the memory.
-    pub fn take(&mut self) -> (Vec<u8>, Share) {
+    pub fn take(&mut self) -> (Vec<u8>, HeldMemory) {
         let out = std::mem::take(&mut self.out);
         let share = self.share.split(out.capacity());
         (out, share)
     }
 
     /// A share of nothing, by which to know when the query is told to end.
-    pub fn share(&self) -> Share {
+    pub fn share(&self) -> HeldMemory {
         self.share.split(0)
     }
 

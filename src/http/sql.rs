@@ -16,7 +16,7 @@ use super::query_response::{self, QueryResponse};
 use super::{App, auth, body, encoding, redact};
 use crate::format;
 use crate::model::{Error, Result};
-use crate::query::{Output, Rows, Session};
+use crate::query::{Output, ResultRows, Session};
 use crate::store::Meter;
 
 /// A statement in the log is cut after this many characters.
@@ -60,7 +60,7 @@ pub async fn sql(
             let headers = [(CONTENT_TYPE.as_str(), format.content_type())];
             Ok((headers, [(COST, cost_header(meter.snapshot()))], Body::empty()).into_response())
         }
-        Some(Rows { schema, batches, share }) => {
+        Some(ResultRows { schema, batches, share }) => {
             let limits = query_response::ResponseLimits {
                 buffer_bytes: app.inner.options.result_buffer_bytes,
                 idle: app.inner.options.result_idle,

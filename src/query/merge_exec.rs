@@ -37,8 +37,8 @@ use crate::{
 
 use super::{
     errors::{external, from_datafusion},
-    group::Source,
-    parquet::{Files, Wanted},
+    overlap::MergeInput,
+    parquet::{ScanFiles, ScanSpec},
 };
 
 /// Bytes of one value of a batch in memory, about: a view and a part of a key.
@@ -47,7 +47,7 @@ const VALUE_BYTES: usize = 16;
 /// What to read of every group.
 #[derive(Debug, Clone)]
 pub(super) struct Merging {
-    pub files: Files,
+    pub files: ScanFiles,
     /// Positions in the table's schema.
     pub projection: Vec<usize>,
     /// On tags and time alone.
@@ -59,7 +59,7 @@ pub(super) struct Merging {
 #[derive(Debug, Clone)]
 pub(super) struct MergeExec {
     /// By partition.
-    groups: Arc<Vec<Vec<Vec<Source>>>>,
+    groups: Arc<Vec<Vec<Vec<MergeInput>>>>,
     merging: Merging,
     /// What the merge reads: the projection and the key, in the table's order.
     read: Vec<usize>,
@@ -75,7 +75,7 @@ pub(super) struct MergeExec {
 }
 
 impl MergeExec {
-    pub(super) fn new(groups: Vec<Vec<Vec<Source>>>, merging: Merging, table: &TableSnapshot) -> Result<MergeExec> {
+    pub(super) fn new(groups: Vec<Vec<Vec<MergeInput>>>, merging: Merging, table: &TableSnapshot) -> Result<MergeExec> {
         let columns = &table.schema.columns;
         let needed = |position: usize| {
             merging.projection.contains(&position) || !matches!(columns[position].kind, ColumnKind::Field(_))
@@ -119,19 +119,19 @@ impl MergeExec {
     /// Rows of its sources, or of those of one partition.
     pub(super) fn rows(&self, partition: Option<usize>) -> u64 {
         match partition {
-            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(Source::rows).sum(),
-            None => self.sources().map(Source::rows).sum(),
+            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(MergeInput::rows).sum(),
+            None => self.sources().map(MergeInput::rows).sum(),
         }
     }
 
-    fn sources(&self) -> impl Iterator<Item = &Source> {
+    fn sources(&self) -> impl Iterator<Item = &MergeInput> {
         self.groups.iter().flatten().flatten()
     }
 
     /// The merged rows of a group, before projection.
     fn merged(
         &self,
-        group: &[Source],
+        group: &[MergeInput],
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
         let batch_rows = context.session_config().batch_size();
@@ -158,13 +158,13 @@ impl MergeExec {
 
     fn open(
         &self,
-        source: &Source,
+        source: &MergeInput,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
         match source {
-            Source::File(file, times) => {
+            MergeInput::File(file, times) => {
                 let within = times.map(|times| self.merging.files.within(times)).transpose()?;
-                let wanted = Wanted {
+                let wanted = ScanSpec {
                     projection: Some(self.read.clone()),
                     predicate: conjunction_opt(self.merging.keys.iter().cloned().chain(within)),
                     limit: None,
@@ -175,7 +175,7 @@ impl MergeExec {
                 let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
                 Ok(rows.map_err(|error| from_datafusion(&error)).boxed())
             }
-            Source::Tail(rows) => {
+            MergeInput::Tail(rows) => {
                 let batch = rows.project(&self.projection).map_err(external)?;
                 let batch = match &self.read_keys {
                     None => batch,
@@ -237,7 +237,7 @@ impl ExecutionPlan for MergeExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         MetricBuilder::new(&self.metrics).counter("groups_merged", partition).add(groups.len());
         let plan = self.clone();
-        let groups: Vec<Vec<Source>> = groups.clone();
+        let groups: Vec<Vec<MergeInput>> = groups.clone();
         let rows = stream::iter(groups)
             .map(move |group| plan.merged(&group, &context))
             .map_ok(|rows| rows.map_err(external))

@@ -18,15 +18,13 @@ mod casts;
 mod conditions;
 mod constant_partitions;
 mod context;
-mod define;
-mod ends;
-mod ends_exec;
+mod cooperative_joins;
+mod ddl;
 mod errors;
 mod exact;
 mod fence_exec;
 mod full_orders;
 mod functions;
-mod group;
 mod guard;
 mod insert;
 mod lanes;
@@ -37,21 +35,24 @@ mod merge_exec;
 mod one_zero;
 mod opaque;
 mod options;
+mod overlap;
 mod parquet;
 mod pass_through;
 mod pieces;
 mod provider;
 mod prune;
-mod run;
 mod sandbox;
 mod scan;
-mod series;
+mod select;
+mod selector;
+mod selector_exec;
 mod shares;
 mod show;
 mod spill;
 mod star;
 mod statement;
 mod subqueries;
+mod tag_filter;
 mod tail;
 mod tail_exec;
 #[cfg(test)]
@@ -60,7 +61,6 @@ mod threads;
 mod time;
 mod understood;
 mod watch;
-mod yield_exec;
 mod zero;
 
 use std::sync::Arc;
@@ -69,7 +69,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::stream::{self, BoxStream};
 use tokio::{sync::Semaphore, time::Instant};
 
-pub use shares::Share;
+pub use shares::HeldMemory;
 pub use watch::Counts;
 
 use crate::{
@@ -80,7 +80,7 @@ use crate::{
 };
 
 use context::Context;
-use shares::{Part, Parts};
+use shares::{QueryShare, QueryShares};
 use statement::{Statement, TableName};
 use threads::Threads;
 use watch::Watch;
@@ -109,16 +109,16 @@ pub enum Output {
         schema: SchemaRef,
         batches: BoxStream<'static, Result<RecordBatch>>,
         /// Where their reader reserves what it holds of them.
-        share: Share,
+        share: HeldMemory,
     },
 }
 
 /// The shape of rows, and the rows.
-pub struct Rows {
+pub struct ResultRows {
     pub schema: SchemaRef,
     pub batches: BoxStream<'static, Result<RecordBatch>>,
     /// Of those of a query.
-    pub share: Option<Share>,
+    pub share: Option<HeldMemory>,
 }
 
 impl Output {
@@ -126,15 +126,15 @@ impl Output {
     ///
     /// # Errors
     /// As [`Format::description`].
-    pub fn into_rows(self, format: Format) -> Result<Option<Rows>> {
+    pub fn into_rows(self, format: Format) -> Result<Option<ResultRows>> {
         match self {
             Output::Nothing => Ok(None),
             Output::Description(batch) => {
                 let batch = format.description(batch)?;
                 let (schema, batches) = (batch.schema(), Box::pin(stream::once(async { Ok(batch) })));
-                Ok(Some(Rows { schema, batches, share: None }))
+                Ok(Some(ResultRows { schema, batches, share: None }))
             }
-            Output::Rows { schema, batches, share } => Ok(Some(Rows { schema, batches, share: Some(share) })),
+            Output::Rows { schema, batches, share } => Ok(Some(ResultRows { schema, batches, share: Some(share) })),
         }
     }
 }
@@ -150,7 +150,7 @@ struct Inner {
     engine: Engine,
     context: Context,
     threads: Threads,
-    parts: Arc<Parts>,
+    parts: Arc<QueryShares>,
     watch: Watch,
     /// Planning cannot be interrupted: what is given up still holds its permit until it ends.
     planners: Arc<Semaphore>,
@@ -162,7 +162,7 @@ struct Request {
     session: Session,
     meter: Arc<Meter>,
     deadline: Instant,
-    part: Arc<Part>,
+    part: Arc<QueryShare>,
 }
 
 impl Queries {
@@ -171,7 +171,7 @@ impl Queries {
         let context = Context::new(engine.limits())?;
         let threads = Threads::new()?;
         let planners = Arc::new(Semaphore::new(engine.limits().concurrent_queries.max(1)));
-        let parts = Arc::new(Parts::default());
+        let parts = Arc::new(QueryShares::default());
         let watch = Watch::begin(engine.limits().memory_bytes, parts.clone())?;
         Ok(Queries { inner: Arc::new(Inner { engine, context, threads, parts, watch, planners }) })
     }
@@ -196,20 +196,20 @@ impl Queries {
         match statement {
             Statement::Nothing => Ok(Output::Nothing),
             Statement::CreateDatabase { name, options, if_not_exists } => {
-                define::create_database(&request, &name, options, if_not_exists).await
+                ddl::create_database(&request, &name, options, if_not_exists).await
             }
-            Statement::DropDatabase { name, if_exists } => define::drop_database(&request, &name, if_exists).await,
+            Statement::DropDatabase { name, if_exists } => ddl::drop_database(&request, &name, if_exists).await,
             Statement::CreateTable { table, columns, if_not_exists } => {
-                define::create_table(&request, &table, columns, if_not_exists).await
+                ddl::create_table(&request, &table, columns, if_not_exists).await
             }
-            Statement::DropTable { table, if_exists } => define::drop_table(&request, &table, if_exists).await,
+            Statement::DropTable { table, if_exists } => ddl::drop_table(&request, &table, if_exists).await,
             Statement::Insert(insert) => insert::insert(&request, insert).await,
             Statement::ShowDatabases => show::databases(&request).await,
             Statement::ShowTables { database } => show::tables(&request, database).await,
             Statement::DescribeDatabase { name } => show::describe_database(&request, &name).await,
             Statement::DescribeTable { table } => show::describe_table(&request, &table).await,
-            Statement::Query(query) => run::query(&request, query).await,
-            Statement::Explain(explain) => run::explain(&request, explain).await,
+            Statement::Query(query) => select::query(&request, query).await,
+            Statement::Explain(explain) => select::explain(&request, explain).await,
         }
     }
 
@@ -224,8 +224,8 @@ impl Queries {
     }
 
     /// Where a reader reserves what it holds of rows that are no query's.
-    pub fn share(&self) -> Share {
-        Share::new(&self.inner.parts.begin(self.inner.context.pool()), "answer")
+    pub fn share(&self) -> HeldMemory {
+        HeldMemory::new(&self.inner.parts.begin(self.inner.context.pool()), "answer")
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     table::Footers,
 };
 
-use super::{ends::Ends, errors::external, scan};
+use super::{errors::external, scan, selector::GroupSelector};
 
 /// One table at one moment.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub(super) struct SnapshotTable {
     /// Where requests to the store are made.
     pub(super) runtime: Handle,
     /// Set if of each group one row is wanted only.
-    pub(super) ends: Option<Ends>,
+    pub(super) ends: Option<GroupSelector>,
 }
 
 impl SnapshotTable {
@@ -63,7 +63,7 @@ impl SnapshotTable {
     }
 
     /// The same table for a query that wants one row of each group only.
-    pub(super) fn wanting(&self, ends: Ends) -> SnapshotTable {
+    pub(super) fn wanting(&self, ends: GroupSelector) -> SnapshotTable {
         SnapshotTable { ends: Some(ends), ..self.clone() }
     }
 

@@ -16,23 +16,23 @@ use crate::{
 
 /// Some rows of a segment's table, in its order.
 #[derive(Debug, Clone)]
-pub(super) struct TailRows {
+pub(super) struct TailSelection {
     pub part: TailPart,
     /// `None`: all of them.
     runs: Option<Arc<[Range<usize>]>>,
     count: usize,
 }
 
-impl TailRows {
-    pub(super) fn all(part: TailPart) -> TailRows {
+impl TailSelection {
+    pub(super) fn all(part: TailPart) -> TailSelection {
         let count = part.rows().batch.num_rows();
-        TailRows { part, runs: None, count }
+        TailSelection { part, runs: None, count }
     }
 
     /// The rows of these runs, which are in order and apart.
-    pub(super) fn some(part: TailPart, runs: Vec<Range<usize>>) -> TailRows {
+    pub(super) fn some(part: TailPart, runs: Vec<Range<usize>>) -> TailSelection {
         let count = runs.iter().map(|run| run.len()).sum();
-        TailRows { part, runs: Some(runs.into()), count }
+        TailSelection { part, runs: Some(runs.into()), count }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -67,7 +67,7 @@ impl TailRows {
 }
 
 /// A few rows of each of many segments in one batch, without a batch for each.
-pub(super) fn gather(parts: &[TailRows], projection: &SegmentProjection) -> Result<RecordBatch> {
+pub(super) fn gather(parts: &[TailSelection], projection: &SegmentProjection) -> Result<RecordBatch> {
     let places: Vec<(usize, usize)> = parts
         .iter()
         .enumerate()
@@ -80,7 +80,7 @@ pub(super) fn gather(parts: &[TailRows], projection: &SegmentProjection) -> Resu
 
 /// One column, which stands at `place` if a segment has all of them.
 fn gather_column(
-    parts: &[TailRows],
+    parts: &[TailSelection],
     places: &[(usize, usize)],
     mut place: usize,
     name: &str,

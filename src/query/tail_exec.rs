@@ -23,7 +23,7 @@ use crate::engine::SegmentProjection;
 
 use super::{
     errors::external,
-    tail::{TailRows, gather},
+    tail::{TailSelection, gather},
 };
 
 /// Parts of more rows than this share of a full batch are passed on instead of copied.
@@ -33,7 +33,7 @@ const COPIED_SHARE: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct TailExec {
     /// By partition.
-    parts: Arc<Vec<Vec<TailRows>>>,
+    parts: Arc<Vec<Vec<TailSelection>>>,
     projection: SegmentProjection,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
@@ -41,7 +41,7 @@ pub(super) struct TailExec {
 }
 
 impl TailExec {
-    pub(super) fn new(parts: Vec<Vec<TailRows>>, projection: SegmentProjection, limit: Option<usize>) -> TailExec {
+    pub(super) fn new(parts: Vec<Vec<TailSelection>>, projection: SegmentProjection, limit: Option<usize>) -> TailExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(projection.schema().clone()),
             Partitioning::UnknownPartitioning(parts.len()),
@@ -58,7 +58,7 @@ impl TailExec {
     }
 
     pub(super) fn rows(&self, partition: Option<usize>) -> usize {
-        let of = |parts: &Vec<TailRows>| parts.iter().map(TailRows::count).sum::<usize>();
+        let of = |parts: &Vec<TailSelection>| parts.iter().map(TailSelection::count).sum::<usize>();
         match partition {
             Some(partition) => self.parts.get(partition).map_or(0, of),
             None => self.parts.iter().map(of).sum(),
@@ -68,7 +68,7 @@ impl TailExec {
 
 /// One partition being read.
 struct Reading {
-    parts: Arc<Vec<Vec<TailRows>>>,
+    parts: Arc<Vec<Vec<TailSelection>>>,
     partition: usize,
     next: usize,
     projection: SegmentProjection,
@@ -81,9 +81,9 @@ impl Reading {
     fn step(&mut self) -> Result<Option<RecordBatch>> {
         let parts = &self.parts[self.partition][self.next..];
         let (Some(first), true) = (parts.first(), self.left > 0) else { return Ok(None) };
-        let is_small = |part: &&TailRows| part.count() * COPIED_SHARE <= self.batch_rows;
+        let is_small = |part: &&TailSelection| part.count() * COPIED_SHARE <= self.batch_rows;
         let mut rows = 0;
-        let fits = |part: &&TailRows| {
+        let fits = |part: &&TailSelection| {
             rows += part.count();
             is_small(part) && rows <= self.batch_rows
         };

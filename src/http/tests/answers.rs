@@ -136,7 +136,7 @@ async fn a_table_holds_only_so_much() {
 }
 
 /// A result that is ready in many pieces, its permit's semaphore, and what tells of its memory.
-async fn ready() -> (Response, Arc<Semaphore>, crate::query::Share) {
+async fn ready() -> (Response, Arc<Semaphore>, crate::query::HeldMemory) {
     let semaphore = Arc::new(Semaphore::new(1));
     let permit = semaphore.clone().acquire_owned().await.unwrap();
     let share = app().await.inner.queries.share();

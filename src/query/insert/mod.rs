@@ -12,9 +12,9 @@ use futures::TryStreamExt;
 
 use crate::model::{Code, Column, ColumnKind, Error, PointBatch, PointColumn, Precision, Result, TableSchema};
 
-use super::{Output, Request, literals, run, show, statement::Insert};
+use super::{Output, Request, literals, select, show, statement::Insert};
 
-use exact::{Place, time_is_null};
+use exact::{InsertTarget, time_is_null};
 
 pub(super) async fn insert(request: &Request, insert: Insert) -> Result<Output> {
     let name = request.database_name(&insert.table)?;
@@ -74,7 +74,7 @@ async fn source(
         return Ok(vec![values::columns(request, rows, targets, precision).await?]);
     }
     let limit = request.engine().limits().decoded_body_bytes;
-    let Output::Rows { mut batches, .. } = run::query(request, query).await? else { return Ok(Vec::new()) };
+    let Output::Rows { mut batches, .. } = select::query(request, query).await? else { return Ok(Vec::new()) };
     let mut sources = Vec::new();
     let mut bytes = 0;
     while let Some(batch) = batches.try_next().await? {
@@ -105,7 +105,7 @@ impl Taking<'_> {
         let mut time = None;
         let mut points = Vec::with_capacity(columns.len());
         for (column, values) in self.targets.iter().zip(columns) {
-            let values = Place { column, precision: self.precision, first_row }.take(values)?;
+            let values = InsertTarget { column, precision: self.precision, first_row }.take(values)?;
             match column.kind {
                 ColumnKind::Time => time = Some(values.as_primitive::<Int64Type>().clone()),
                 ColumnKind::Tag | ColumnKind::Field(_) => {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::model::{DataFile, Error, KeyBound, OrderKey, Result};
 
-use super::tail::TailRows;
+use super::tail::TailSelection;
 
 /// A span of time, ticks, both ends included.
 pub(super) type Times = (i64, i64);
@@ -23,69 +23,69 @@ const MOST_WINDOWS: usize = 32;
 
 /// One input of a merge.
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub(super) enum MergeInput {
     /// A file, perhaps within some times only, both ends included.
     File(Arc<DataFile>, Option<Times>),
-    Tail(TailRows),
+    Tail(TailSelection),
 }
 
-impl Source {
+impl MergeInput {
     /// Inputs of one merge that share a time have disjoint ranges of order, so the start decides.
     fn order(&self) -> OrderKey {
         match self {
-            Source::File(file, _) => file.order.first,
-            Source::Tail(rows) => rows.part.order,
+            MergeInput::File(file, _) => file.order.first,
+            MergeInput::Tail(rows) => rows.part.order,
         }
     }
 
     pub(super) fn is_file(&self) -> bool {
-        matches!(self, Source::File(..))
+        matches!(self, MergeInput::File(..))
     }
 
     pub(super) fn rows(&self) -> u64 {
         match self {
-            Source::File(file, _) => file.rows,
-            Source::Tail(rows) => rows.count() as u64,
+            MergeInput::File(file, _) => file.rows,
+            MergeInput::Tail(rows) => rows.count() as u64,
         }
     }
 }
 
 /// A table's inputs, apart.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(super) struct ScanGroups {
     /// Files that overlap nothing.
     pub files: Vec<Arc<DataFile>>,
     /// Files to be read but for the rows of some times, which are merged.
     pub partial: Vec<(Arc<DataFile>, Vec<Times>)>,
     /// Rows of the tail that overlap nothing.
-    pub tails: Vec<TailRows>,
+    pub tails: Vec<TailSelection>,
     /// What has to be merged; in each, the oldest first.
-    pub overlapping: Vec<Vec<Source>>,
+    pub overlapping: Vec<Vec<MergeInput>>,
 }
 
 /// Rows of a tail part, and times that span them.
-struct Piece {
+struct TailSlice {
     min: i64,
     max: i64,
-    rows: TailRows,
+    rows: TailSelection,
 }
 
 /// Files that overlap, in a chain.
-struct Cluster {
+struct FileCluster {
     min: i64,
     max: i64,
     files: Vec<Arc<DataFile>>,
 }
 
 /// Sorts a table's inputs.
-pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailRows>) -> Result<Groups> {
+pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailSelection>) -> Result<ScanGroups> {
     let clusters = clusters(files);
     // Segments of the time line: 2k lies before cluster k, 2k + 1 is cluster k.
-    let mut segments: BTreeMap<usize, Vec<Piece>> = BTreeMap::new();
+    let mut segments: BTreeMap<usize, Vec<TailSlice>> = BTreeMap::new();
     for rows in tail {
         cut(rows, &clusters, &mut segments)?;
     }
-    let mut groups = Groups::default();
+    let mut groups = ScanGroups::default();
     for (number, cluster) in clusters.into_iter().enumerate() {
         let pieces = segments.remove(&(2 * number + 1)).unwrap_or_default();
         let windows = windows(&cluster, &pieces);
@@ -105,17 +105,17 @@ pub(super) fn group(files: Vec<Arc<DataFile>>, tail: Vec<TailRows>) -> Result<Gr
     Ok(groups)
 }
 
-impl Groups {
+impl ScanGroups {
     /// Merges what meets within each window, and leaves the rest of the files alone.
-    fn merge_within(&mut self, windows: &[Times], files: &[Arc<DataFile>], mut pieces: Vec<Piece>) {
+    fn merge_within(&mut self, windows: &[Times], files: &[Arc<DataFile>], mut pieces: Vec<TailSlice>) {
         for window in windows {
             let meets = |file: &&Arc<DataFile>| file.min_time <= window.1 && window.0 <= file.max_time;
-            let met = files.iter().filter(meets).map(|file| Source::File(file.clone(), Some(*window)));
-            let mut sources: Vec<Source> = met.collect();
+            let met = files.iter().filter(meets).map(|file| MergeInput::File(file.clone(), Some(*window)));
+            let mut sources: Vec<MergeInput> = met.collect();
             let (inside, outside): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|piece| piece.min <= window.1);
             pieces = outside;
-            sources.extend(inside.into_iter().map(|piece| Source::Tail(piece.rows)));
-            sources.sort_by_key(Source::order);
+            sources.extend(inside.into_iter().map(|piece| MergeInput::Tail(piece.rows)));
+            sources.sort_by_key(MergeInput::order);
             self.overlapping.push(sources);
         }
         for file in files {
@@ -129,10 +129,10 @@ impl Groups {
         }
     }
 
-    fn overlap(&mut self, files: Vec<Arc<DataFile>>, pieces: Vec<Piece>) {
-        let mut sources: Vec<Source> = files.into_iter().map(|file| Source::File(file, None)).collect();
-        sources.extend(pieces.into_iter().map(|piece| Source::Tail(piece.rows)));
-        sources.sort_by_key(Source::order);
+    fn overlap(&mut self, files: Vec<Arc<DataFile>>, pieces: Vec<TailSlice>) {
+        let mut sources: Vec<MergeInput> = files.into_iter().map(|file| MergeInput::File(file, None)).collect();
+        sources.extend(pieces.into_iter().map(|piece| MergeInput::Tail(piece.rows)));
+        sources.sort_by_key(MergeInput::order);
         self.overlapping.push(sources);
     }
 
@@ -167,9 +167,9 @@ impl Groups {
     }
 
     /// Pieces that meet no file, apart where they do not meet each other.
-    fn sweep(&mut self, mut pieces: Vec<Piece>) {
+    fn sweep(&mut self, mut pieces: Vec<TailSlice>) {
         pieces.sort_by_key(|piece| piece.min);
-        let mut open: Vec<Piece> = Vec::new();
+        let mut open: Vec<TailSlice> = Vec::new();
         let mut end = i64::MIN;
         for piece in pieces {
             if !open.is_empty() && piece.min > end {
@@ -182,7 +182,7 @@ impl Groups {
         self.close(open);
     }
 
-    fn close(&mut self, pieces: Vec<Piece>) {
+    fn close(&mut self, pieces: Vec<TailSlice>) {
         match <[_; 1]>::try_from(pieces) {
             Ok([piece]) => self.tails.push(piece.rows),
             Err(pieces) if pieces.is_empty() => {}
@@ -192,7 +192,7 @@ impl Groups {
 }
 
 /// The times at which more than one of the inputs of a cluster may have rows: apart, in order.
-fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<Times> {
+fn windows(cluster: &FileCluster, pieces: &[TailSlice]) -> Vec<Times> {
     let mut found: Vec<Times> = pieces.iter().map(|piece| (piece.min, piece.max)).collect();
     // Files come by their first time.
     let mut end: Option<i64> = None;
@@ -215,7 +215,7 @@ fn windows(cluster: &Cluster, pieces: &[Piece]) -> Vec<Times> {
 
 /// Whether so few times are to be merged that reading files twice, in part, is less work than merging
 /// all of them.
-fn is_brief(windows: &[Times], cluster: &Cluster) -> bool {
+fn is_brief(windows: &[Times], cluster: &FileCluster) -> bool {
     let length = |(min, max): Times| i128::from(max) - i128::from(min) + 1;
     let merged: i128 = windows.iter().map(|window| length(*window)).sum();
     merged * MERGED_SHARE <= length((cluster.min, cluster.max)) && windows.len() <= MOST_WINDOWS
@@ -225,33 +225,33 @@ fn first_key(file: &Arc<DataFile>) -> Option<&KeyBound> {
     file.keys.as_ref().map(|keys| &keys.first)
 }
 
-fn clusters(mut files: Vec<Arc<DataFile>>) -> Vec<Cluster> {
+fn clusters(mut files: Vec<Arc<DataFile>>) -> Vec<FileCluster> {
     files.sort_by_key(|file| file.min_time);
-    let mut clusters: Vec<Cluster> = Vec::new();
+    let mut clusters: Vec<FileCluster> = Vec::new();
     for file in files {
         match clusters.last_mut() {
             Some(last) if file.min_time <= last.max => {
                 last.max = last.max.max(file.max_time);
                 last.files.push(file);
             }
-            _ => clusters.push(Cluster { min: file.min_time, max: file.max_time, files: vec![file] }),
+            _ => clusters.push(FileCluster { min: file.min_time, max: file.max_time, files: vec![file] }),
         }
     }
     clusters
 }
 
 /// Where on the time line a moment lies.
-fn segment(time: i64, clusters: &[Cluster]) -> usize {
+fn segment(time: i64, clusters: &[FileCluster]) -> usize {
     let after = clusters.partition_point(|cluster| cluster.max < time);
     let inside = clusters.get(after).is_some_and(|cluster| cluster.min <= time);
     2 * after + usize::from(inside)
 }
 
-fn cut(rows: TailRows, clusters: &[Cluster], segments: &mut BTreeMap<usize, Vec<Piece>>) -> Result<()> {
+fn cut(rows: TailSelection, clusters: &[FileCluster], segments: &mut BTreeMap<usize, Vec<TailSlice>>) -> Result<()> {
     let (min, max) = (rows.part.rows().min_time, rows.part.rows().max_time);
     let (first, last) = (segment(min, clusters), segment(max, clusters));
     if first == last {
-        segments.entry(first).or_default().push(Piece { min, max, rows });
+        segments.entry(first).or_default().push(TailSlice { min, max, rows });
         return Ok(());
     }
     let times = rows.times()?;
@@ -268,8 +268,8 @@ fn cut(rows: TailRows, clusters: &[Cluster], segments: &mut BTreeMap<usize, Vec<
         }
     }
     for (number, (min, max, runs)) in places {
-        let rows = TailRows::some(rows.part.clone(), runs);
-        segments.entry(number).or_default().push(Piece { min, max, rows });
+        let rows = TailSelection::some(rows.part.clone(), runs);
+        segments.entry(number).or_default().push(TailSlice { min, max, rows });
     }
     Ok(())
 }

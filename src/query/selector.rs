@@ -20,7 +20,7 @@ use super::provider::SnapshotTable;
 
 /// Which row of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum Selector {
     Last,
     First,
     Any,
@@ -28,18 +28,18 @@ pub(super) enum End {
 
 /// What a scan may leave out: rows that are followed, or preceded, in time by one of the same group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct GroupSelector {
     /// Positions of the group's columns in the table.
     pub by: Vec<usize>,
-    pub end: End,
+    pub end: Selector,
 }
 
 /// Tells the scans below aggregates that want one row of each group. The rows that it leaves in are
 /// aggregated as before, so that it never decides what the answer is.
 #[derive(Debug)]
-pub(super) struct EndsOfGroups;
+pub(super) struct SelectorPushdown;
 
-impl OptimizerRule for EndsOfGroups {
+impl OptimizerRule for SelectorPushdown {
     fn name(&self) -> &'static str {
         "ends_of_groups"
     }
@@ -50,8 +50,8 @@ impl OptimizerRule for EndsOfGroups {
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        let Some((groups, end)) = wanted(aggregate) else { return Ok(Transformed::no(plan)) };
-        let Some(input) = told(&aggregate.input, &groups, end, &mut Vec::new())? else {
+        let Some((groups, end)) = selector_of(aggregate) else { return Ok(Transformed::no(plan)) };
+        let Some(input) = push_into_scan(&aggregate.input, &groups, end, &mut Vec::new())? else {
             return Ok(Transformed::no(plan));
         };
         let expressions = plan.expressions();
@@ -60,16 +60,16 @@ impl OptimizerRule for EndsOfGroups {
 }
 
 /// The columns that an aggregate groups by, and the row that all it computes comes from.
-fn wanted(aggregate: &Aggregate) -> Option<(Vec<&Column>, End)> {
+fn selector_of(aggregate: &Aggregate) -> Option<(Vec<&Column>, Selector)> {
     let groups: Vec<&Column> = aggregate.group_expr.iter().map(Expr::try_as_col).collect::<Option<_>>()?;
     if groups.is_empty() {
         return None;
     }
-    let mut end = End::Any;
+    let mut end = Selector::Any;
     for expression in &aggregate.aggr_expr {
         let Expr::AggregateFunction(function) = expression.clone().unalias() else { return None };
         let found = end_of(&function, &groups)?;
-        if end != End::Any && end != found {
+        if end != Selector::Any && end != found {
             return None;
         }
         end = found;
@@ -78,7 +78,7 @@ fn wanted(aggregate: &Aggregate) -> Option<(Vec<&Column>, End)> {
 }
 
 /// The row of a group that decides a function's value.
-fn end_of(function: &AggregateFunction, groups: &[&Column]) -> Option<End> {
+fn end_of(function: &AggregateFunction, groups: &[&Column]) -> Option<Selector> {
     let parameters = &function.params;
     let respects_nulls = parameters.null_treatment.is_none_or(|nulls| nulls == NullTreatment::RespectNulls);
     if parameters.filter.is_some() || !respects_nulls || parameters.args.iter().any(Expr::is_volatile) {
@@ -86,14 +86,14 @@ fn end_of(function: &AggregateFunction, groups: &[&Column]) -> Option<End> {
     }
     let is_time = |expression: &Expr| expression.try_as_col().is_some_and(|column| column.name == TIME_COLUMN);
     match (function.func.name(), parameters.args.as_slice()) {
-        ("max", [of]) if is_time(of) => Some(End::Last),
-        ("min", [of]) if is_time(of) => Some(End::First),
+        ("max", [of]) if is_time(of) => Some(Selector::Last),
+        ("min", [of]) if is_time(of) => Some(Selector::First),
         (name @ ("first_value" | "last_value"), [_]) => {
             // Within a group its own columns do not order anything.
             let is_constant =
                 |expression: &Expr| expression.try_as_col().is_some_and(|column| groups.contains(&column));
             let order = parameters.order_by.iter().find(|order| !is_constant(&order.expr))?;
-            let end = if (name == "last_value") == order.asc { End::Last } else { End::First };
+            let end = if (name == "last_value") == order.asc { Selector::Last } else { Selector::First };
             is_time(&order.expr).then_some(end)
         }
         _ => None,
@@ -102,10 +102,10 @@ fn end_of(function: &AggregateFunction, groups: &[&Column]) -> Option<End> {
 
 /// The same plan with its scan told; `None` if there is none that may be, or it was told before.
 /// `conditions`: what the filters met on the way ask of a row.
-fn told<'a>(
+fn push_into_scan<'a>(
     plan: &'a LogicalPlan,
     groups: &[&Column],
-    end: End,
+    end: Selector,
     conditions: &mut Vec<&'a Expr>,
 ) -> Result<Option<LogicalPlan>> {
     match plan {
@@ -122,7 +122,7 @@ fn told<'a>(
             if !conditions.iter().all(is_given) || !scan.filters.iter().all(|filter| table.on_keys(filter)) {
                 return Ok(None);
             }
-            let table = table.wanting(Ends { by, end });
+            let table = table.wanting(GroupSelector { by, end });
             let mut scan = scan.clone();
             scan.source = Arc::new(DefaultTableSource::new(Arc::new(table)));
             Ok(Some(LogicalPlan::TableScan(scan)))
@@ -142,11 +142,11 @@ fn told<'a>(
 fn below<'a>(
     plan: &'a LogicalPlan,
     groups: &[&Column],
-    end: End,
+    end: Selector,
     conditions: &mut Vec<&'a Expr>,
 ) -> Result<Option<LogicalPlan>> {
     let inputs = plan.inputs();
     let [input] = inputs.as_slice() else { return Ok(None) };
-    let Some(input) = told(input, groups, end, conditions)? else { return Ok(None) };
+    let Some(input) = push_into_scan(input, groups, end, conditions)? else { return Ok(None) };
     Ok(Some(plan.with_new_exprs(plan.expressions(), vec![input])?))
 }

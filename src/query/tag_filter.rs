@@ -28,7 +28,7 @@ use crate::{
     wal::SeriesRuns,
 };
 
-use super::{errors::external, provider::SnapshotTable, tail::TailRows};
+use super::{errors::external, provider::SnapshotTable, tail::TailSelection};
 
 /// A condition on tags.
 struct Condition {
@@ -42,14 +42,14 @@ struct Condition {
 }
 
 /// The rows of the series that pass the filters on tags; parts of which nothing is left are gone.
-pub(super) fn narrow(
+pub(super) fn filter_series(
     table: &SnapshotTable,
     state: &dyn Session,
     filters: &[Expr],
     tail: Vec<TailPart>,
-) -> Result<Vec<TailRows>> {
+) -> Result<Vec<TailSelection>> {
     let Some(condition) = Condition::new(table, state, filters)? else {
-        return Ok(tail.into_iter().map(TailRows::all).collect());
+        return Ok(tail.into_iter().map(TailSelection::all).collect());
     };
     let mut narrowed = Vec::with_capacity(tail.len());
     for part in tail {
@@ -59,7 +59,7 @@ pub(super) fn narrow(
             continue;
         }
         let runs = joined(passing.into_iter().map(|number| series.runs[number].clone()));
-        narrowed.push(TailRows::some(part, runs));
+        narrowed.push(TailSelection::some(part, runs));
     }
     Ok(narrowed)
 }
@@ -183,7 +183,7 @@ fn found(tags: &DictionaryArray<Int32Type>, values: &[String]) -> Vec<usize> {
 
 /// Of each series the last row alone, in a table with tags. The parts share no time, so that the last part
 /// that has a series has its last row.
-pub(super) fn last_rows(tail: Vec<TailRows>, schema: &TableSchema) -> model::Result<Vec<TailRows>> {
+pub(super) fn last_rows(tail: Vec<TailSelection>, schema: &TableSchema) -> model::Result<Vec<TailSelection>> {
     let tags: Vec<String> = KeyColumns::of(schema).tags.iter().map(|tag| schema.columns[*tag].id.to_string()).collect();
     let tag_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let converter = RowConverter::new(tags.iter().map(|_| SortField::new(tag_type.clone())).collect())?;
@@ -214,7 +214,7 @@ pub(super) fn last_rows(tail: Vec<TailRows>, schema: &TableSchema) -> model::Res
             }
         }
         if !ends.is_empty() {
-            last.push(TailRows::some(rows.part, ends));
+            last.push(TailSelection::some(rows.part, ends));
         }
     }
     Ok(last)

@@ -35,13 +35,13 @@ use crate::{
 };
 
 use super::{
-    Output, Request, Share,
+    HeldMemory, Output, Request,
     allowance::{AbandonOnDrop, Allowance},
     casts,
     errors::{external, from_datafusion, from_join, from_planning, is_of_memory, is_of_row_filter},
     lanes, pieces,
     provider::SnapshotTable,
-    shares::Part,
+    shares::QueryShare,
     star,
     statement::Explain,
     timed_out, understood,
@@ -55,7 +55,7 @@ const ATTEMPTS: usize = 3;
 
 /// How to show a plan instead of running it.
 #[derive(Clone)]
-struct Showing {
+struct ExplainMode {
     analyze: bool,
     verbose: bool,
     format: ExplainFormat,
@@ -70,7 +70,7 @@ pub(super) async fn explain(request: &Request, explain: Explain) -> Result<Outpu
         None => ExplainFormat::Indent,
         Some(name) => name.parse().map_err(|error| from_datafusion(&error))?,
     };
-    let showing = Showing { analyze: explain.analyze, verbose: explain.verbose, format };
+    let showing = ExplainMode { analyze: explain.analyze, verbose: explain.verbose, format };
     match run(request, explain.query, Some(showing)).await? {
         Output::Rows { schema, batches, share } if explain.analyze => {
             let (meter, shape) = (request.meter.clone(), schema.clone());
@@ -89,7 +89,7 @@ fn costs(meter: &Meter, schema: SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>) -> Result<Output> {
+async fn run(request: &Request, query: Box<ast::Query>, showing: Option<ExplainMode>) -> Result<Output> {
     understood::check(&query, &request.queries.context)?;
     // Shared and not copied: only the planning threads have the stack to copy what is deep.
     let statement = Arc::new(DataFusionStatement::Statement(Box::new(ast::Statement::Query(query))));
@@ -115,14 +115,14 @@ async fn run(request: &Request, query: Box<ast::Query>, showing: Option<Showing>
 async fn start(
     request: &Request,
     statement: Arc<DataFusionStatement>,
-    showing: Option<Showing>,
+    showing: Option<ExplainMode>,
     filter_in_scans: bool,
 ) -> Result<Output> {
     let prepared = prepare(request, statement, showing, filter_in_scans).await?;
     let schema = prepared.plan.schema();
-    let mut batches = drive(request, prepared);
+    let mut batches = stream_results(request, prepared);
     let first = batches.try_next().await?;
-    let share = Share::new(&request.part, "answer");
+    let share = HeldMemory::new(&request.part, "answer");
     Ok(Output::Rows { schema, batches: stream::iter(first.map(Ok)).chain(batches).boxed(), share })
 }
 
@@ -131,7 +131,7 @@ struct Prepared {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     /// Of the tails that no cache has room for.
-    tails: Share,
+    tails: HeldMemory,
     /// Work that does not give way looks whether anybody waits.
     waiting: AbandonOnDrop,
 }
@@ -139,7 +139,7 @@ struct Prepared {
 async fn prepare(
     request: &Request,
     statement: Arc<DataFusionStatement>,
-    showing: Option<Showing>,
+    showing: Option<ExplainMode>,
     filter_in_scans: bool,
 ) -> Result<Prepared> {
     let (catalogs, widest, tails) = match timeout_at(request.deadline, snapshots(request, &statement)).await {
@@ -181,7 +181,7 @@ fn is_plain(statement: &DataFusionStatement) -> bool {
 async fn snapshots(
     request: &Request,
     statement: &DataFusionStatement,
-) -> Result<(Arc<dyn CatalogProviderList>, usize, Share)> {
+) -> Result<(Arc<dyn CatalogProviderList>, usize, HeldMemory)> {
     let (references, _) = resolve_table_references(statement, true).map_err(|error| from_datafusion(&error))?;
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for reference in references {
@@ -213,7 +213,7 @@ async fn snapshots(
     }
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(request.session.tenant_name.clone(), Arc::new(catalog));
-    let tails = Share::new(&request.part, "rows that are not settled");
+    let tails = HeldMemory::new(&request.part, "rows that are not settled");
     let cached = usize::try_from(request.engine().options().tail_cache_bytes).unwrap_or(usize::MAX);
     tails.resize(tail_bytes.saturating_sub(cached))?;
     Ok((Arc::new(catalogs), widest, tails))
@@ -224,7 +224,7 @@ async fn plan(
     request: &Request,
     mut state: SessionState,
     statement: Arc<DataFusionStatement>,
-    showing: Option<Showing>,
+    showing: Option<ExplainMode>,
     wide: bool,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
     let planners = request.queries.planners.clone();
@@ -232,7 +232,7 @@ async fn plan(
         return Err(Error::new(Code::TooManyQueries, "Concurrent query request limit exceeded"));
     };
     let runtime = request.queries.threads.handle();
-    let planning = request.queries.threads.spawn_deep(move || {
+    let planning = request.queries.threads.spawn_with_large_stack(move || {
         if is_plain(&statement) {
             // A second pass is for what joins and subqueries leave behind; here it would find nothing to do.
             state.config_mut().options_mut().optimizer.max_passes = 1;
@@ -254,7 +254,7 @@ async fn plan(
 async fn physical(
     state: &SessionState,
     statement: &DataFusionStatement,
-    showing: Option<Showing>,
+    showing: Option<ExplainMode>,
     wide: bool,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let narrow = if wide { star::narrowed(statement) } else { None };
@@ -290,25 +290,25 @@ async fn physical(
 }
 
 /// A running query: dropping it ends its task.
-struct Running {
+struct QueryStream {
     pieces: mpsc::Receiver<Piece>,
     task: JoinSet<DataFusionResult<()>>,
     deadline: Instant,
     limit: Duration,
-    part: Arc<Part>,
-    _tails: Share,
+    part: Arc<QueryShare>,
+    _tails: HeldMemory,
     /// What the reader works on stays reserved until it asks for more.
-    latest: Option<Arc<Share>>,
+    latest: Option<Arc<HeldMemory>>,
     /// Work that does not give way looks whether anybody waits.
     _waiting: AbandonOnDrop,
 }
 
 /// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
 /// past the deadline.
-fn drive(request: &Request, prepared: Prepared) -> BoxStream<'static, Result<RecordBatch>> {
+fn stream_results(request: &Request, prepared: Prepared) -> BoxStream<'static, Result<RecordBatch>> {
     let Prepared { plan, context, tails, waiting } = prepared;
     let (sender, pieces) = mpsc::channel(PIECES_IN_FLIGHT);
-    let share = Share::new(&request.part, "rows on their way to the client");
+    let share = HeldMemory::new(&request.part, "rows on their way to the client");
     let threads = &request.queries.threads;
     let runtime = if lanes::is_small(&plan) { threads.handle_of_small() } else { threads.handle() };
     let work = async move {
@@ -324,7 +324,7 @@ fn drive(request: &Request, prepared: Prepared) -> BoxStream<'static, Result<Rec
     task.spawn_on(work, &runtime);
     let limit = request.engine().limits().query_time;
     let (deadline, part) = (request.deadline, request.part.clone());
-    let running = Running { pieces, task, deadline, limit, part, _tails: tails, latest: None, _waiting: waiting };
+    let running = QueryStream { pieces, task, deadline, limit, part, _tails: tails, latest: None, _waiting: waiting };
     stream::unfold(Some(running), |running| async move {
         let mut running = running?;
         match running.next().await {
@@ -342,11 +342,11 @@ struct Piece {
     rows: RecordBatch,
     bytes: usize,
     /// Of the whole batch, which stays in memory as long as any of its rows do.
-    share: Arc<Share>,
+    share: Arc<HeldMemory>,
 }
 
 /// Sends a batch in pieces; `false` when nobody wants it any more.
-async fn hand_over(batch: RecordBatch, shares: &Share, sender: &mpsc::Sender<Piece>) -> DataFusionResult<bool> {
+async fn hand_over(batch: RecordBatch, shares: &HeldMemory, sender: &mpsc::Sender<Piece>) -> DataFusionResult<bool> {
     let bytes = pieces::bytes_of(&batch);
     let share = Arc::new(shares.split(0));
     share.resize(bytes).map_err(external)?;
@@ -361,7 +361,7 @@ async fn hand_over(batch: RecordBatch, shares: &Share, sender: &mpsc::Sender<Pie
     Ok(true)
 }
 
-impl Running {
+impl QueryStream {
     async fn next(&mut self) -> Option<Result<RecordBatch>> {
         self.latest = None;
         let part = self.part.clone();

@@ -22,21 +22,21 @@ use datafusion::{
 use futures::TryStreamExt;
 
 use super::{
-    ends::End,
     pass_through::{PassThrough, PassThroughExec},
+    selector::Selector,
 };
 
 /// Passes on what may be the wanted row of its group.
 #[derive(Debug)]
-pub(super) struct KeepEnds {
+pub(super) struct FilterBySelector {
     /// Positions of the group's columns.
     pub by: Vec<usize>,
     /// Position of time; not needed for [`End::Any`].
     pub time: Option<usize>,
-    pub end: End,
+    pub end: Selector,
 }
 
-impl KeepEnds {
+impl FilterBySelector {
     pub(super) fn over(self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
         PassThroughExec::over(input, self)
     }
@@ -62,9 +62,9 @@ impl KeepEnds {
         };
         // Of a pair, the one that a later or an earlier one stands beside goes.
         let (first_goes, second_goes) = match self.end {
-            End::Any => (same, BooleanBuffer::new_unset(pairs)),
-            End::Last => (order(true)?, order(false)?),
-            End::First => (order(false)?, order(true)?),
+            Selector::Any => (same, BooleanBuffer::new_unset(pairs)),
+            Selector::Last => (order(true)?, order(false)?),
+            Selector::First => (order(false)?, order(true)?),
         };
         let goes = |row: usize| (row < pairs && first_goes.value(row)) || (row > 0 && second_goes.value(row - 1));
         let stays = BooleanArray::from(BooleanBuffer::collect_bool(batch.num_rows(), |row| !goes(row)));
@@ -72,7 +72,7 @@ impl KeepEnds {
     }
 }
 
-impl PassThrough for KeepEnds {
+impl PassThrough for FilterBySelector {
     const NAME: &'static str = "EndsExec";
 
     fn rows(

@@ -44,9 +44,9 @@ const MULTIPLYING: [&str; 8] = [
 
 /// Puts a [`Yield`] above every multiplying operator, and below each of its inputs.
 #[derive(Debug)]
-pub(super) struct YieldInJoins;
+pub(super) struct CooperativeJoins;
 
-impl PhysicalOptimizerRule for YieldInJoins {
+impl PhysicalOptimizerRule for CooperativeJoins {
     fn name(&self) -> &'static str {
         "yield_in_joins"
     }
@@ -100,20 +100,20 @@ impl PassThrough for Yield {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let input = exec.input().execute(partition, context)?;
-        let pieces = self.pieces.then(|| Pieces { rows: FIRST_PIECE, rest: None, handed_out: None });
-        Ok(Box::pin(Yielding { input, pieces, since: Instant::now() }))
+        let pieces = self.pieces.then(|| BatchSlicer { rows: FIRST_PIECE, rest: None, handed_out: None });
+        Ok(Box::pin(CooperativeStream { input, pieces, since: Instant::now() }))
     }
 }
 
-struct Yielding {
+struct CooperativeStream {
     input: SendableRecordBatchStream,
-    pieces: Option<Pieces>,
+    pieces: Option<BatchSlicer>,
     /// When it last gave way.
     since: Instant,
 }
 
 /// A batch that is handed out in pieces.
-struct Pieces {
+struct BatchSlicer {
     /// Rows of the next piece.
     rows: usize,
     rest: Option<RecordBatch>,
@@ -121,7 +121,7 @@ struct Pieces {
     handed_out: Option<Instant>,
 }
 
-impl Pieces {
+impl BatchSlicer {
     /// The next piece is smaller if the last one took long, larger if it did not.
     fn adapt(&mut self) {
         match self.handed_out.take().map(|handed_out| handed_out.elapsed()) {
@@ -141,7 +141,7 @@ impl Pieces {
     }
 }
 
-impl Stream for Yielding {
+impl Stream for CooperativeStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -166,7 +166,7 @@ impl Stream for Yielding {
     }
 }
 
-impl RecordBatchStream for Yielding {
+impl RecordBatchStream for CooperativeStream {
     fn schema(&self) -> SchemaRef {
         self.input.schema()
     }
