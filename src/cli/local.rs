@@ -9,8 +9,8 @@ use futures::stream::BoxStream;
 use tokio::task::JoinHandle;
 
 use super::open;
+use super::outcome::{CommandFailure, Interrupted, Points, check_reader};
 use super::output::Document;
-use super::target::{CommandFailure, Interrupted, Points, check_reader};
 use crate::catalog::ROOT_USER;
 use crate::config::Settings;
 use crate::engine::{Engine, User, run_background};

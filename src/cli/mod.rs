@@ -18,6 +18,7 @@
 mod admin;
 mod local;
 mod log;
+mod outcome;
 mod output;
 mod ping;
 mod remote;

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
+use super::outcome::{CommandFailure, FailureKind, Interrupted, Points, check_reader};
 use super::output::Document;
-use super::target::{CommandFailure, FailureKind, Interrupted, Points, check_reader};
 use super::usage_error;
 use crate::format::Format;
 use crate::model::time::WritePrecision;

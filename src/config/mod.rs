@@ -7,8 +7,10 @@
 
 mod machine;
 mod parts;
+mod portion;
 mod resolve;
 mod size;
+mod source;
 mod table;
 
 use std::net::IpAddr;
@@ -21,7 +23,8 @@ use crate::http::HttpOptions;
 use crate::model::limits::Limits;
 
 pub use machine::{Machine, Origin};
-pub use resolve::{Resolved, SettingSource, resolve};
+pub use resolve::{Resolved, resolve};
+pub use source::SettingSource;
 pub use table::{SETTINGS, Scope, Setting};
 
 /// Everything that can be set.

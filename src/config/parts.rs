@@ -4,46 +4,15 @@
 //! that leaves. What is not part of any setting, the program, housekeeping, and what an allocator keeps,
 //! has what the shares leave over.
 
+use super::portion::{Portion, TOTAL_PERCENT};
 use super::size::render;
 use super::{Machine, SETTINGS, Setting, SettingSource, Settings};
 use crate::model::{Code, Error, Result};
 
-/// The total's share of the machine's memory, in percent. A quarter more is still less than all of it.
-const TOTAL_PERCENT: u64 = 75;
 /// With less there is no room beside the program itself.
 const LEAST_TOTAL: u64 = 64 << 20;
 /// What the parts that nobody has said may shrink to when others were said large.
 const LEAST_SHARE: u64 = 4;
-
-/// How a part follows from the total.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Portion {
-    /// Thousandths of the total.
-    pub per_mille: u64,
-    /// Never more bytes.
-    pub most: u64,
-    /// Whether it is held beside the others, or a bound within one of them.
-    pub is_beside: bool,
-}
-
-impl Portion {
-    fn of(self, total: u64) -> u64 {
-        (total / 1_000 * self.per_mille).min(self.most)
-    }
-
-    /// As the default of a setting is shown.
-    pub fn text(self) -> String {
-        let (whole, tenth) = (self.per_mille / 10, self.per_mille % 10);
-        let tenth = if tenth == 0 { String::new() } else { format!(".{tenth}") };
-        let most = if self.most == u64::MAX { String::new() } else { format!(", at most {}", render(self.most)) };
-        format!("{whole}{tenth}% of memory-bytes{most}")
-    }
-}
-
-/// As the default of the total is shown.
-pub fn text_of_total() -> String {
-    format!("{TOTAL_PERCENT}% of what there is")
-}
 
 /// Gives the total and its parts the values that follow from what was said, and checks that they fit.
 ///

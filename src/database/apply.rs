@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use super::edit::EditResult;
 use super::{DatabaseState, Edit, EditRefusal, files, invariants, schema_changes};
 use crate::model::{Code, Column, ColumnKind, Error, TableId, limits::Limits, names::check_name};
 use crate::store::paths::SegmentName;
-
-pub(super) type EditResult = Result<DatabaseState, EditRefusal>;
 
 /// The state that manifest `version` holds after `edit`. `version` is one more than that of
 /// `state`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{ColumnKind, DataFile, Digest, Error, TableId};
 use crate::store::paths::SegmentName;
 
-use super::{Expired, FileList, NewColumns};
+use super::{DatabaseState, Expired, FileList, NewColumns};
 
 /// One change, decided against an older state and applied to the newest.
 #[derive(Debug, Clone)]
@@ -86,6 +86,9 @@ pub struct Packed {
     /// A file list whose files it lists too, and which it replaces.
     pub replaces: Option<String>,
 }
+
+/// The next state, or why there is none.
+pub(super) type EditResult = Result<DatabaseState, EditRefusal>;
 
 /// Why an edit does not apply to the newest state.
 #[derive(Debug, Clone)]

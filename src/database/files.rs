@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DatabaseState, EditRefusal, Expired, FlushedTable, Packed, Table, apply::EditResult};
+use super::{DatabaseState, EditRefusal, Expired, FlushedTable, Packed, Table, edit::EditResult};
 use crate::model::{DataFile, Digest, Error, TableId};
 use crate::store::paths::SegmentName;
 

@@ -1,7 +1,5 @@
 //! Who asks, and in which tenant.
 
-use std::net::IpAddr;
-
 use axum::http::HeaderValue;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -14,6 +12,7 @@ use super::App;
 use super::access_log::RequestFacts;
 use super::budget::Holder;
 use super::connections::network;
+use super::extensions::PreAuthenticated;
 use super::logins::LoginRefusal;
 use super::parameters::Parameters;
 use crate::engine::User;
@@ -33,14 +32,6 @@ pub struct Principal {
     /// With whom its bodies count.
     pub holder: Holder,
 }
-
-/// Put among a request's extensions by a door that knows by itself who asks: the caller is root.
-#[derive(Debug, Clone, Copy)]
-pub struct PreAuthenticated;
-
-/// Put among a request's extensions by a door without connections of ours: the client's address.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientAddress(pub IpAddr);
 
 /// What a request says of its sender, not yet examined.
 #[derive(Debug, Clone, Copy)]

@@ -25,6 +25,7 @@ mod budget;
 mod connections;
 pub mod encoding;
 mod error_response;
+mod extensions;
 mod heads;
 mod influx;
 mod logins;
@@ -52,8 +53,8 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use auth::{ClientAddress, PreAuthenticated};
 pub use error_response::error_response;
+pub use extensions::{ClientAddress, PreAuthenticated};
 pub use serve::{serve, serve_metrics};
 
 use crate::engine::Engine;

@@ -71,7 +71,8 @@ impl QueryResponse {
     ) -> Result<Response> {
         let deadline = Instant::now() + limits.time + GRACE;
         let (format, coding, enough) = (self.format, self.coding, if self.chunked { 1 } else { limits.buffer_bytes });
-        let mut rows = RowEncoder::new(self, limits.buffer_bytes, share)?;
+        let writer = format.encoder(self.schema)?;
+        let mut rows = RowEncoder::new(self.batches, writer, coding, self.chunked, limits.buffer_bytes, share)?;
         let mut ready = Ready { pieces: VecDeque::new(), bytes: 0, permit };
         while !rows.is_finished() && ready.bytes < enough && !(ready.bytes > GATHERED_ANYHOW && rows.is_crowded()) {
             timeout_at(deadline, rows.next()).await.map_err(|_| timed_out(limits.time))??;

@@ -5,7 +5,6 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::encoding::{self, Coding};
-use super::query_response::QueryResponse;
 use crate::format::DocumentEncoder;
 use crate::model::{Code, Error, Result};
 use crate::query::HeldMemory;
@@ -34,16 +33,23 @@ pub struct RowEncoder {
 }
 
 impl RowEncoder {
-    pub fn new(answer: QueryResponse, most_held: usize, share: HeldMemory) -> Result<RowEncoder> {
+    pub fn new(
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        writer: Box<dyn DocumentEncoder + Send>,
+        coding: Coding,
+        flush: bool,
+        most_held: usize,
+        share: HeldMemory,
+    ) -> Result<RowEncoder> {
         Ok(RowEncoder {
-            writer: answer.format.encoder(answer.schema)?,
-            coding: answer.coding,
-            coder: Some(encoding::ContentEncoder::new(answer.coding).map_err(unencodable)?),
-            batches: answer.batches,
+            writer,
+            coding,
+            coder: Some(encoding::ContentEncoder::new(coding).map_err(unencodable)?),
+            batches,
             out: Vec::new(),
             text: Vec::new(),
             share,
-            flush: answer.chunked,
+            flush,
             most_held,
             written: 0,
         })

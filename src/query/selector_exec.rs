@@ -31,7 +31,7 @@ use super::{
 pub(super) struct FilterBySelector {
     /// Positions of the group's columns.
     pub by: Vec<usize>,
-    /// Position of time; not needed for [`End::Any`].
+    /// Position of time; not needed for [`Selector::Any`].
     pub time: Option<usize>,
     pub end: Selector,
 }

@@ -85,7 +85,7 @@ pub(super) struct QueryShare {
     pool: Arc<dyn MemoryPool>,
     /// Halves of bytes, as they count in the pool.
     held: AtomicUsize,
-    /// Bytes of that in [`Share`]s.
+    /// Bytes of that in [`HeldMemory`].
     shares: AtomicUsize,
     latest: AtomicUsize,
     /// What of the shares the pool is not asked for.

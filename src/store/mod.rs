@@ -21,6 +21,7 @@ pub mod meter;
 pub mod paths;
 pub mod probe;
 
+mod aws;
 mod backend;
 mod create;
 mod credentials;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::aws::S3Config;
 use super::backend::Backend;
 use super::folder::FolderBackend;
 use super::location::{BucketLocation, Location};
 use super::memory::MemoryBackend;
-use super::s3::{S3, S3Config};
+use super::s3::S3;
 use super::time::StoreTime;
 use super::{DEADLINE, MEMORY, Meter, Store, credentials};
 use crate::model::clock::{SharedClock, SystemClock};

@@ -9,27 +9,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, stream};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, PutOptions, RetryConfig};
 
+use super::aws::{S3Config, Unobtainable};
 use super::backend::{Backend, BackendError, ListEntry, Page, PutMode};
-use super::credentials::Unobtainable;
 use super::dated::DatingConnector;
 use super::location::BucketLocation;
 use super::time::StoreTime;
-
-/// How to reach a bucket.
-#[derive(Debug)]
-pub(super) struct S3Config {
-    /// A server other than AWS, as a URL; its buckets are addressed by path.
-    pub endpoint: Option<String>,
-    pub region: String,
-    pub credentials: AwsCredentialProvider,
-}
 
 #[derive(Debug)]
 pub(super) struct S3 {

@@ -41,7 +41,7 @@ async fn s3(prefix: &str) -> Option<Store> {
 }
 
 fn s3_bucket(endpoint: &str, name: &str, prefix: &str) -> Store {
-    let settings = s3::S3Config {
+    let settings = aws::S3Config {
         endpoint: Some(endpoint.to_owned()),
         region: "us-east-1".into(),
         credentials: credentials::fixed(Credentials::new("test", "test", None, None, "test")),

@@ -15,8 +15,9 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::outcome::Interrupted;
 use super::output::{Document, complain};
-use super::target::{Interrupted, Target, database_of, options};
+use super::target::{Target, database_of, options};
 use super::{format_of, format_option, usage_error};
 use crate::config::Settings;
 use crate::format::Format;

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep};
 use super::ack_tracker::Checkpoint;
 use super::batcher::{LineBatch, Position};
 use super::input::Batch;
-use crate::cli::target::{CommandFailure, FailureKind, Points, Target};
+use crate::cli::outcome::{CommandFailure, FailureKind, Points};
+use crate::cli::target::Target;
 use crate::model::time::WritePrecision;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
