@@ -54,7 +54,7 @@ const QUIET_LOG: &str = "warn";
 pub fn main() -> ExitCode {
     let matches = command().get_matches();
     let outcome = match matches.subcommand() {
-        Some(("settings", _)) => print(&settings::table()),
+        Some((name @ (settings::TABLE | settings::ROUTES), _)) => print(&settings::manual(name)),
         Some(("config", matches)) => settings::show(matches),
         Some((name, matches)) => start(name, matches),
         None => Ok(ExitCode::SUCCESS),
@@ -101,7 +101,7 @@ fn command() -> Command {
         )
         .subcommand(ping::command())
         .subcommand(settings::command())
-        .subcommand(Command::new("settings").about("Print the table of all settings").hide(true))
+        .subcommands([settings::TABLE, settings::ROUTES].map(|name| Command::new(name).hide(true)))
 }
 
 /// Adds the flags of a scope, and the one of the settings file.
@@ -109,7 +109,7 @@ fn with_settings(command: Command, scope: Scope) -> Command {
     let file = Arg::new(CONFIG_FLAG)
         .long(CONFIG_FLAG)
         .value_name("FILE")
-        .help(format!("A TOML file of settings [env: {CONFIG_VARIABLE}]"));
+        .help(format!("{} [env: {CONFIG_VARIABLE}]", settings::CONFIG_HELP));
     let flags = SETTINGS.iter().filter(|setting| setting.scope == Scope::Everywhere || setting.scope == scope);
     flags.fold(command.arg(file), |command, setting| {
         let (variable, default) = (setting.variable(), setting.default_text());

@@ -6,10 +6,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use clap::{ArgMatches, Command};
 
-use super::{format_of, format_option, print, settings, with_settings};
+use super::{CONFIG_FLAG, CONFIG_VARIABLE, format_of, format_option, print, settings, with_settings};
 use crate::config::{Resolved, SETTINGS, Scope};
 use crate::format::Format;
 use crate::model::Result;
+
+pub(super) const CONFIG_HELP: &str = "A TOML file of settings";
+/// Hidden commands, which print the tables of the manual.
+pub(super) const TABLE: &str = "settings";
+pub(super) const ROUTES: &str = "routes";
 
 /// The command with its options: those of `serve`, and the format.
 pub(super) fn command() -> Command {
@@ -41,18 +46,29 @@ fn render(resolved: &Resolved, format: Format) -> Result<String> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// All settings as a table for the README.
-pub(super) fn table() -> String {
-    let mut table = "| flag | variable | key in the file | default | |\n|---|---|---|---|---|\n".to_owned();
+/// What a hidden command prints.
+pub(super) fn manual(name: &str) -> String {
+    if name == ROUTES { crate::http::routes() } else { table() }
+}
+
+/// All settings as the table of the manual, `docs/settings.md`. A test compares the page with it.
+fn table() -> String {
+    let mut table = "| flag | environment | default | meaning |\n|---|---|---|---|\n".to_owned();
+    table.push_str(&row(&format!("`--{CONFIG_FLAG}`"), CONFIG_VARIABLE, "", CONFIG_HELP));
     for setting in SETTINGS {
-        let flag = if setting.scope == Scope::Secret { "–".to_owned() } else { format!("`--{}`", setting.flag) };
-        let default = setting.default_text();
-        let default = if default.is_empty() { default } else { format!("`{default}`") };
-        let line =
-            format!("| {flag} | `{}` | `{}` | {default} | {} |\n", setting.variable(), setting.key(), setting.help);
-        table.push_str(&line);
+        let (flag, default) = match setting.scope {
+            Scope::Secret => Default::default(),
+            _ => (format!("`--{}`", setting.flag), setting.default_text()),
+        };
+        // A share of the memory is no text that a setting takes.
+        let default = if default.is_empty() || default.contains('%') { default } else { format!("`{default}`") };
+        table.push_str(&row(&flag, &setting.variable(), &default, setting.help));
     }
     table
+}
+
+fn row(flag: &str, variable: &str, default: &str, help: &str) -> String {
+    format!("| {flag} | `{variable}` | {default} | {} |\n", help.replace('|', "\\|"))
 }
 
 #[cfg(test)]
@@ -71,6 +87,7 @@ mod tests {
         assert!(shown.contains("\nroot_password_hash,(not set),default\n"), "{shown}");
         assert!(!shown.contains("hunter2"));
         assert_eq!(shown.lines().count(), SETTINGS.len() + 1);
-        assert!(table().contains("| `--listen` | `SILTDB_LISTEN` | `listen` | `127.0.0.1:8902` |"));
+        assert!(table().contains("\n| `--listen` | `SILTDB_LISTEN` | `127.0.0.1:8902` | "));
+        assert!(table().contains("\n|  | `SILTDB_ROOT_PASSWORD_HASH` |  | "));
     }
 }

@@ -8,10 +8,9 @@
 //! | POST | `/write` | the same with the conventions of InfluxDB 1 |
 //! | GET, HEAD | `/metrics` | numbers for Prometheus, to administrators, or to all where that is set |
 //!
-//! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code",
-//! "error_message"}` with the status of the one table in `status.rs`; no body is held that the
-//! limits do not allow; a client that leaves stops its query but never its write. Never: what is
-//! stored where, what SQL means; `Authorization` in a log.
+//! In: requests. Out: answers, one log line each. Invariants: every failure is JSON `{"error_code", "error_message"}`
+//! with the status of the one table in `status.rs`; no body is held that the limits do not allow; a client that leaves
+//! stops its query but never its write. Never: what is stored where, what SQL means; `Authorization` in a log.
 //!
 //! The order of the checks decides which of several errors a client sees: size, framing and origin of the head, path,
 //! method, announced size of the body, `Authorization` present, query string, codings, credentials, the mode for writes, `Accept`,
@@ -29,6 +28,7 @@ mod extensions;
 mod heads;
 mod influx;
 mod logins;
+mod manual;
 mod metrics_page;
 mod names;
 mod parameters;
@@ -55,6 +55,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use error_response::error_response;
 pub use extensions::{ClientAddress, PreAuthenticated};
+pub use manual::routes;
 pub use serve::{serve, serve_metrics};
 
 use crate::engine::Engine;

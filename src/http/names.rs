@@ -14,6 +14,8 @@ pub enum NamedRoute {
 }
 
 impl NamedRoute {
+    pub const ALL: &[NamedRoute] = &[NamedRoute::Write, NamedRoute::Sql, NamedRoute::Influx];
+
     /// The path, as the routes' table has it.
     pub fn path(self) -> &'static str {
         match self {
@@ -38,7 +40,7 @@ pub enum Parameter {
 /// A name, what it means (`None`: clients send it, and it changes nothing) and on which routes.
 type Known = (&'static str, Option<Parameter>, &'static [NamedRoute]);
 
-const ALL: &[NamedRoute] = &[NamedRoute::Write, NamedRoute::Sql, NamedRoute::Influx];
+const ALL: &[NamedRoute] = NamedRoute::ALL;
 const WRITES: &[NamedRoute] = &[NamedRoute::Write, NamedRoute::Influx];
 
 /// The one table of names.
@@ -106,7 +108,7 @@ fn unknown(route: NamedRoute, name: &str) -> Error {
 }
 
 /// The names that a route knows or, with `false`, ignores.
-fn names(route: NamedRoute, known: bool) -> Vec<&'static str> {
+pub fn names(route: NamedRoute, known: bool) -> Vec<&'static str> {
     let here = NAMES.iter().filter(|(_, meaning, routes)| routes.contains(&route) && meaning.is_some() == known);
     here.map(|(name, ..)| *name).collect()
 }

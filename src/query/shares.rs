@@ -7,11 +7,11 @@
 use std::fmt;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use datafusion::{
-    common::Result as DataFusionResult,
+    common::{Result as DataFusionResult, resources_err},
     execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation},
 };
 use tokio::sync::watch;
@@ -31,7 +31,11 @@ fn free_bytes(pool: &dyn MemoryPool) -> usize {
 
 /// The queries that there are, by their parts.
 #[derive(Debug, Default)]
-pub(super) struct QueryShares(Mutex<Vec<Weak<QueryShare>>>);
+pub(super) struct QueryShares {
+    parts: Mutex<Vec<Weak<QueryShare>>>,
+    /// Whether the process has about all the memory that it may have.
+    is_full: Arc<AtomicBool>,
+}
 
 impl QueryShares {
     /// The part of a new query.
@@ -42,12 +46,20 @@ impl QueryShares {
             shares: AtomicUsize::new(0),
             latest: AtomicUsize::new(0),
             free: free_bytes(pool.as_ref()),
+            is_full: self.is_full.clone(),
+            gave_way: AtomicBool::new(false),
             ended: watch::Sender::new(None),
         });
         let mut parts = self.lock();
         parts.retain(|part| part.strong_count() > 0);
         parts.push(Arc::downgrade(&part));
         part
+    }
+
+    /// While the process is full, no query is given more of the pool than a little: operators that can spill do, the
+    /// others end their query.
+    pub(super) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
     }
 
     /// Whether any query is under way, or its answer is.
@@ -75,7 +87,7 @@ impl QueryShares {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<QueryShare>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,6 +102,9 @@ pub(super) struct QueryShare {
     latest: AtomicUsize,
     /// What of the shares the pool is not asked for.
     free: usize,
+    is_full: Arc<AtomicBool>,
+    /// Whether it was given no more because the process was full and others held more than it.
+    gave_way: AtomicBool,
     ended: watch::Sender<Option<Error>>,
 }
 
@@ -102,12 +117,29 @@ impl QueryShare {
         self.ended.borrow().is_some()
     }
 
-    /// Whether the other queries hold more than half of the pool.
+    /// Whether the other queries hold more than half of the pool, or held more than this one when the process was full.
     pub(super) fn others_hold_most(&self) -> bool {
+        if self.gave_way.load(Ordering::Relaxed) {
+            return true;
+        }
         match self.pool.memory_limit() {
             MemoryLimit::Finite(limit) => self.pool.reserved().saturating_sub(self.held()) > limit / 2,
             MemoryLimit::Infinite | MemoryLimit::Unknown => false,
         }
+    }
+
+    /// Whether the query may grow by bytes, as far as the process and what it was told go.
+    fn may_grow(&self, additional: usize) -> bool {
+        if self.is_ending() {
+            return false;
+        }
+        let held = self.held();
+        if !self.is_full.load(Ordering::Relaxed) || held.saturating_add(additional) <= self.free {
+            return true;
+        }
+        let others = self.pool.reserved().saturating_sub(held);
+        self.gave_way.fetch_or(others > held, Ordering::Relaxed);
+        false
     }
 
     /// Notes how many bytes the rows have that are given out now.
@@ -154,6 +186,10 @@ impl MemoryPool for QueryShare {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionResult<()> {
+        if !self.may_grow(additional) {
+            let name = reservation.consumer().name();
+            return resources_err!("{name} asks for {additional} bytes, and the process has no more memory");
+        }
         self.pool.try_grow(reservation, additional)?;
         self.held.fetch_add(halves(reservation.consumer(), additional), Ordering::Relaxed);
         Ok(())
@@ -265,15 +301,38 @@ mod tests {
         assert_eq!((piece.bytes(), pool.reserved()), (30 << 20, 40 << 20));
         drop(piece);
         assert_eq!(parts.end_largest("still"), Some(10 << 20));
-        let rest = HeldMemory::new(&small, "all the rest");
+        assert!(few.resize(11 << 20).is_err(), "who is told to end gets no more");
+        let third = parts.begin(&pool);
+        let rest = HeldMemory::new(&third, "all the rest");
         rest.resize(90 << 20).unwrap();
         let little = HeldMemory::new(&large, "little");
         little.resize(large.free).unwrap();
         assert!(little.resize(large.free + 1).is_err(), "but not more than a little");
         drop((large, little));
         assert!(parts.is_one_ending() && parts.are_there(), "the small one was told, too");
-        drop((few, small, rest));
+        drop((few, small, third, rest));
         assert_eq!((parts.end_largest("none is left"), pool.reserved()), (None, 0));
         assert!(!parts.are_there());
+    }
+    #[test]
+    fn nobody_grows_much_while_the_process_is_full() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1 << 30));
+        let parts = QueryShares::default();
+        let [small, large] = [parts.begin(&pool), parts.begin(&pool)];
+        let grow = |part: &Arc<QueryShare>, name: &'static str| {
+            let pool: Arc<dyn MemoryPool> = part.clone();
+            MemoryConsumer::new(name).register(&pool)
+        };
+        let (few, many) = (grow(&small, "few"), grow(&large, "many"));
+        many.try_grow(80 << 20).unwrap();
+        parts.set_full(true);
+        few.try_grow(1 << 20).unwrap();
+        let error = few.try_grow(8 << 20).unwrap_err();
+        assert!(error.to_string().contains("the process has no more memory"), "{error}");
+        assert!(many.try_grow(1).is_err());
+        assert!(small.others_hold_most() && !large.others_hold_most(), "the small one may ask again");
+        parts.set_full(false);
+        few.try_grow(8 << 20).unwrap();
+        many.try_grow(8 << 20).unwrap();
     }
 }

@@ -1,5 +1,5 @@
 //! The last line of defence: the memory that the process really has is looked at while queries run, and
-//! before it is more than the process may have, new ones are refused and the largest is ended.
+//! before it is more than the process may have, new ones are refused, none is given more, and the largest is ended.
 //!
 //! What is reserved is what should be held; this is for what nobody has thought of. A thread of its own
 //! looks, since a runtime whose threads all compute looks at nothing.
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WAIT_ABOVE: u64 = 85;
 /// ... at most for so long, ...
 const WAIT: Duration = Duration::from_secs(2);
+/// ... above this share none is given more, ...
+const FULL_ABOVE: u64 = 90;
 /// ... and above this share the largest is ended.
 const ENDED_ABOVE: u64 = 95;
 
@@ -132,6 +134,7 @@ fn watch(memory: &ProcessMemory, watched: &Weak<Shared>, woken: &Receiver<()>) {
                 last_query = Instant::now();
             } else if last_query.elapsed() > LINGER {
                 shared.is_short.store(false, Ordering::Relaxed);
+                shared.parts.set_full(false);
                 shared.is_awake.store(false, Ordering::SeqCst);
                 // One that began in between has woken nobody.
                 if !shared.parts.are_there() || shared.is_awake.swap(true, Ordering::SeqCst) {
@@ -153,6 +156,7 @@ impl Shared {
 
     fn look(&self, memory: &ProcessMemory, last_end: &mut Option<Instant>) {
         let Some(resident) = memory.read() else { return };
+        self.parts.set_full(resident.own > self.limit / 100 * FULL_ABOVE);
         self.is_short.store(resident.own > self.limit / 100 * WAIT_ABOVE, Ordering::Relaxed);
         let pause = if self.parts.is_one_ending() { PATIENCE } else { PAUSE };
         if resident.own <= self.limit / 100 * ENDED_ABOVE || last_end.is_some_and(|last| last.elapsed() < pause) {

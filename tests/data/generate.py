@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the data set of the README: CPU load of hosts as line protocol, the same points every time.
+"""Writes the million points of README.md: CPU load of hosts as line protocol, the same points every time.
 
     python3 tests/data/generate.py --points 1000000 --directory DIR
     for part in DIR/*.lp; do

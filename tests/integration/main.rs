@@ -16,6 +16,7 @@
 //! | `connector` | CnosDB's own clients for Python read what is there |
 //! | `two_zeros` | a store of an earlier version, which kept -0.0, is read and merged as if there had been one zero |
 //! | `commands` | `siltdb config`, `sql` and `write`, on a server and straight on a store |
+//! | `manual` | commands of the pages work, their tables are the program's, their links lead somewhere |
 //! | `stores` | what becomes a store and what does not; one that is full or may not be written is still read |
 //! | `memory` | what one statement, and many at once, take of the machine's memory, whatever they ask for |
 //! | `strangers` | who has no credentials and holds connections takes nothing from others |
@@ -37,6 +38,7 @@ mod conversation;
 mod damage;
 mod differential;
 mod durability;
+mod manual;
 mod memory;
 mod open_at_rest;
 mod oracle;

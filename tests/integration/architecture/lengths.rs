@@ -23,7 +23,7 @@ const LONG: &[(&str, usize)] = &[
     ("src/engine/tests/year/mod.rs", 291),
     ("src/format/mod.rs", 127),
     ("src/http/encoding/mod.rs", 121),
-    ("src/http/mod.rs", 227),
+    ("src/http/mod.rs", 228),
     ("src/ledger/mod.rs", 420),
     ("src/merge/mod.rs", 77),
     ("src/metrics/mod.rs", 126),
