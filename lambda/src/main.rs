@@ -71,7 +71,7 @@ async fn run() -> Result<()> {
 
 async fn open() -> Result<Handler> {
     let settings = settings::from_environment().await?;
-    siltdb::cli::init_logging(&settings)?;
+    siltdb::config::init_logging(&settings)?;
     Handler::open(settings).await
 }
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use siltdb::engine::{Budget, Engine, Report, Tasks};
+use siltdb::model::paths::database_of_segment;
 use siltdb::model::{Code, DatabaseId, Error, Result, TenantId};
-use siltdb::store::paths::database_of_segment;
 use tokio::time::timeout_at;
 
 use crate::deadline::Deadline;

@@ -9,7 +9,8 @@ use crate::config::Settings;
 use crate::engine::{Losses, Tasks};
 use crate::model::Result;
 use crate::model::clock::{Clock, SystemClock};
-use crate::store::{Store, paths, probe::probe};
+use crate::model::paths;
+use crate::store::{Store, probe::probe};
 
 /// Does one duty, or all, until nothing is left to do.
 pub(super) async fn maintain(settings: &Settings, matches: &ArgMatches) -> Result<ExitCode> {

@@ -17,7 +17,6 @@
 
 mod admin;
 mod local;
-mod log;
 mod outcome;
 mod output;
 mod ping;
@@ -40,7 +39,6 @@ use crate::model::clock::SystemClock;
 use crate::model::{Code, Error, Result};
 use crate::store::Store;
 
-pub use log::init_logging;
 use output::print;
 
 const CONFIG_FLAG: &str = "config";
@@ -172,7 +170,7 @@ fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
     if let Ok(Some(url)) = matches.try_get_one::<String>("url") {
         settings.store = url.clone();
     }
-    init_logging(&settings)?;
+    config::init_logging(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::internal(format!("no threads could be started: {error}")))?;
     let outcome = runtime.block_on(async {

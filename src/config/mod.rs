@@ -5,6 +5,7 @@
 //! A flag wins over the environment, the environment over the file, the file over the default; an
 //! empty variable counts as none. Never: a decision that depends on more than the settings themselves.
 
+mod logging;
 mod machine;
 mod parts;
 mod portion;
@@ -22,6 +23,7 @@ use crate::engine::{EngineOptions, FlushTriggers};
 use crate::http::HttpOptions;
 use crate::model::limits::Limits;
 
+pub use logging::init_logging;
 pub use machine::{Machine, Origin};
 pub use resolve::{Resolved, resolve};
 pub use source::SettingSource;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::edit::EditResult;
 use super::{DatabaseState, Edit, EditRefusal, files, invariants, schema_changes};
+use crate::model::paths::SegmentName;
 use crate::model::{Code, Column, ColumnKind, Error, TableId, limits::Limits, names::check_name};
-use crate::store::paths::SegmentName;
 
 /// The state that manifest `version` holds after `edit`. `version` is one more than that of
 /// `state`.

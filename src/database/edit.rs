@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::model::paths::SegmentName;
 use crate::model::{ColumnKind, DataFile, Digest, Error, TableId};
-use crate::store::paths::SegmentName;
 
 use super::{DatabaseState, Expired, FileList, NewColumns};
 

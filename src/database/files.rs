@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{DatabaseState, EditRefusal, Expired, FlushedTable, Packed, Table, edit::EditResult};
+use crate::model::paths::SegmentName;
 use crate::model::{DataFile, Digest, Error, TableId};
-use crate::store::paths::SegmentName;
 
 pub(super) fn flush(
     state: &DatabaseState,

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::paths::SegmentName;
 use crate::model::{DataFile, DatabaseId, DatabaseOptions, Digest, OrderKey, TableId, TableSchema, TenantId};
-use crate::store::paths::SegmentName;
 
 pub use apply::apply;
 pub use edit::{Edit, EditRefusal, FlushedTable, Packed};

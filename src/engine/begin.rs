@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::catalog::CatalogState;
+use crate::model::paths;
 use crate::model::{Code, DatabaseOptions, Error, Result, TenantId};
-use crate::store::{self, Glance, paths};
+use crate::store::{self, Glance};
 
 /// What to do where no store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

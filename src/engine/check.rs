@@ -14,8 +14,8 @@ use super::{Engine, databases::DatabaseHandle};
 use crate::database::{DatabaseState, Table, file_violations, violations};
 use crate::ledger::Listing;
 use crate::merge::{self, KeyColumns};
+use crate::model::paths;
 use crate::model::{DataFile, Digest, Precision, Result};
-use crate::store::paths;
 use crate::table;
 use crate::wal;
 

@@ -13,11 +13,9 @@ use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, EditRefusal, apply};
 use crate::ledger::{CommitStep, Ledger, Listing, Manifest};
 use crate::model::clock::EpochClock;
+use crate::model::paths::{self, SegmentName};
 use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
-use crate::store::{
-    Store,
-    paths::{self, SegmentName},
-};
+use crate::store::Store;
 
 /// A catalog this young is believed without asking the store.
 const CATALOG_AGE: Duration = Duration::from_secs(30);

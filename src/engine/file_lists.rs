@@ -14,8 +14,9 @@ use crate::database::{
     pack_jobs, unpack_jobs,
 };
 use crate::ledger::Manifest;
+use crate::model::paths;
 use crate::model::{DataFile, Error, Result};
-use crate::store::{CreateOutcome, Store, paths};
+use crate::store::{CreateOutcome, Store};
 use crate::table;
 
 /// Lists kept in memory, bytes.

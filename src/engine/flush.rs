@@ -16,8 +16,9 @@ use super::{
 use crate::database::{DatabaseState, Edit, FlushedTable, Table};
 use crate::ledger::Manifest;
 use crate::merge::{self, KeyColumns};
+use crate::model::paths::SegmentName;
 use crate::model::{DataFile, Digest, Error, OrderKey, OrderRange, Precision, Result};
-use crate::store::{Store, paths::SegmentName};
+use crate::store::Store;
 use crate::table::{self, DataFileTarget};
 use crate::wal::{self, Segment, SegmentTable};
 

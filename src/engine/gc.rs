@@ -16,10 +16,8 @@ use crate::catalog::{CatalogState, DroppedDatabase};
 use crate::database::{DatabaseState, Edit};
 use crate::ledger::{CommitStep, LedgerState, Manifest, PROOF_AGE};
 use crate::model::Result;
-use crate::store::{
-    ListEntry,
-    paths::{self, LogName},
-};
+use crate::model::paths::{self, LogName};
+use crate::store::ListEntry;
 use crate::table;
 
 /// Manifests that are kept however old they are.

@@ -11,8 +11,9 @@ use super::order::{Judgement, Ordered};
 use super::{Budget, Engine, databases::DatabaseHandle};
 use crate::database::DatabaseState;
 use crate::ledger::Manifest;
+use crate::model::paths::SegmentName;
 use crate::model::{Code, Error, OrderKey, Result};
-use crate::store::{CreateOutcome, Meter, Store, paths::SegmentName};
+use crate::store::{CreateOutcome, Meter, Store};
 use crate::wal::{self, Segment, TableRows};
 
 /// A segment takes requests up to about this many bytes of rows in memory.

@@ -46,8 +46,8 @@ use crate::catalog::{CatalogState, Passwords};
 use crate::database::{Rules, Sizes};
 use crate::ledger::Ledger;
 use crate::model::clock::SharedClock;
-use crate::model::{DatabaseId, Result, limits::Limits};
-use crate::store::{self, ClockReading, Store};
+use crate::model::{DatabaseId, Result, limits::Limits, paths};
+use crate::store::{ClockReading, Store};
 use crate::table::Footers;
 use crate::wal::SegmentCache;
 
@@ -184,7 +184,7 @@ impl Engine {
         let engine = Engine {
             inner: Arc::new(Inner {
                 steps: ClockSteps::default(),
-                catalog: Ledger::new(store::paths::CATALOG_ROOT, clock.clone()),
+                catalog: Ledger::new(paths::CATALOG_ROOT, clock.clone()),
                 catalog_collected: AtomicU64::new(0),
                 passwords: Passwords::new(&clock),
                 databases: Mutex::default(),

@@ -18,11 +18,9 @@ use super::{
 };
 use crate::database::{DatabaseState, Edit, FileList};
 use crate::ledger::{Listing, Manifest};
+use crate::model::paths::{self, SegmentName};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
-use crate::store::{
-    Meter, Store,
-    paths::{self, SegmentName},
-};
+use crate::store::{Meter, Store};
 use crate::wal::{self, Segment, SegmentTable};
 
 /// A snapshot starts over this often when commits or deletions get in its way.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::clock::SharedClock;
-use crate::store::paths::{RunPosition, SegmentName};
+use crate::model::paths::{RunPosition, SegmentName};
 
 /// Gives out the numbers.
 #[derive(Debug)]

@@ -9,7 +9,6 @@
 //! but `null` in json, where CnosDB leaves the key out; a csv timestamp always has nine digits of a second
 //! and a json one as many as it needs.
 
-mod accept;
 mod arrow_stream;
 mod calendar;
 mod column;
@@ -24,8 +23,6 @@ mod tests;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-
-pub use accept::{Weighted, negotiate, weighted_list};
 
 use crate::model::{Code, Error, Result};
 

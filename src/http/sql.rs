@@ -13,8 +13,7 @@ use super::error_response::{COST, ErrorResponse, cost_header};
 use super::names::NamedRoute;
 use super::parameters::{Parameters, header_text};
 use super::query_response::{self, QueryResponse};
-use super::{App, auth, body, encoding, redact};
-use crate::format;
+use super::{App, accept, auth, body, encoding, redact};
 use crate::model::{Error, Result};
 use crate::query::{Output, ResultRows, Session};
 use crate::store::Meter;
@@ -37,7 +36,7 @@ pub async fn sql(
     let caller = auth::authorize(&app, claim, &parameters, &facts).await?;
     facts.set_target(WorkKind::Query, None);
     parameters.check_stream_trigger()?;
-    let format = format::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
+    let format = accept::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
     let coding = encoding::negotiate(header_text(&parts.headers, ACCEPT_ENCODING)?.as_deref())?;
     let share = app.inner.body_memory.share(caller.holder);
     let payload = body::read(body, limit, app.inner.options.body_idle, share).await?;

@@ -13,10 +13,12 @@ use tower::ServiceExt;
 
 use super::encoding::{Coding, ContentEncoder};
 use super::*;
-use crate::engine::EngineOptions;
+use crate::engine::{Engine, EngineOptions};
 use crate::http::error_response::ErrorResponse;
 use crate::model::clock::SystemClock;
 use crate::model::limits::Limits;
+use crate::model::{Code, Error, Mode, Result};
+use crate::query::Queries;
 use crate::store::Store;
 
 const ROOT: &str = "Basic cm9vdDo=";

@@ -9,8 +9,9 @@ use super::{
     lock,
     manifest::{FORMAT, RECENT},
 };
+use crate::model::paths;
 use crate::model::{Code, Error, Result};
-use crate::store::{Attempt, Attempts, Store, paths};
+use crate::store::{Attempt, Attempts, Store};
 
 /// How often a commit is rebased on a newer manifest before it gives up. Each loss means that
 /// somebody else's commit won, so that the system as a whole goes on.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Ledger, LedgerState, Manifest, lock};
-use crate::store::{Store, paths};
+use crate::model::paths;
+use crate::store::Store;
 
 /// The hint is written at most this often.
 const HINT_INTERVAL: Duration = Duration::from_secs(1);

@@ -3,8 +3,9 @@
 use std::fmt::Display;
 
 use super::{Ledger, LedgerState, Manifest, Moment, manifest::ManifestHeader, misnumbered};
+use crate::model::paths;
 use crate::model::{Code, Error, Result};
-use crate::store::{Store, paths};
+use crate::store::Store;
 
 /// The error of a commit that may have taken place, or may still.
 pub(super) fn unknown(kind: &str, why: &impl Display) -> Error {

@@ -20,11 +20,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::model::paths::{self, LogName, SegmentName};
 use crate::model::{Code, Error, Result, clock::SharedClock};
-use crate::store::{
-    Store,
-    paths::{self, LogName, SegmentName},
-};
+use crate::store::Store;
 
 pub use commit::CommitStep;
 pub use manifest::{CommitId, Manifest, ManifestHeader, decompress};

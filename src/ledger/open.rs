@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{Ledger, LedgerState, Manifest, Moment, manifest::ManifestHeader};
 use crate::model::Result;
-use crate::store::{Store, paths};
+use crate::model::paths;
+use crate::store::Store;
 
 /// How many commits after the hint are followed one by one before a LIST is asked for the newest.
 const FOLLOWED: usize = 3;

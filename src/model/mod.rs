@@ -13,6 +13,7 @@ pub mod mode;
 pub mod names;
 pub mod options;
 pub mod order;
+pub mod paths;
 pub mod schema;
 pub mod sum;
 pub mod time;

@@ -35,16 +35,18 @@ use crate::{
 };
 
 use super::{
-    HeldMemory, Output, Request,
     allowance::{AbandonOnDrop, Allowance},
     casts,
-    errors::{external, from_datafusion, from_join, from_planning, is_of_memory, is_of_row_filter},
-    lanes, pieces,
+    errors::{external, from_datafusion, from_join, from_planning, is_of_memory, is_of_row_filter, timed_out},
+    lanes,
+    output::Output,
+    pieces,
     provider::SnapshotTable,
-    shares::QueryShare,
+    request::StatementRequest,
+    shares::{HeldMemory, QueryShare},
     star,
     statement::Explain,
-    timed_out, understood,
+    understood,
 };
 
 /// Pieces of batches that wait between a query and its reader.
@@ -61,11 +63,11 @@ struct ExplainMode {
     format: ExplainFormat,
 }
 
-pub(super) async fn query(request: &Request, query: Box<ast::Query>) -> Result<Output> {
+pub(super) async fn query(request: &StatementRequest, query: Box<ast::Query>) -> Result<Output> {
     run(request, query, None).await
 }
 
-pub(super) async fn explain(request: &Request, explain: Explain) -> Result<Output> {
+pub(super) async fn explain(request: &StatementRequest, explain: Explain) -> Result<Output> {
     let format = match explain.format.as_deref() {
         None => ExplainFormat::Indent,
         Some(name) => name.parse().map_err(|error| from_datafusion(&error))?,
@@ -89,7 +91,7 @@ fn costs(meter: &Meter, schema: SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-async fn run(request: &Request, query: Box<ast::Query>, showing: Option<ExplainMode>) -> Result<Output> {
+async fn run(request: &StatementRequest, query: Box<ast::Query>, showing: Option<ExplainMode>) -> Result<Output> {
     understood::check(&query, &request.queries.context)?;
     // Shared and not copied: only the planning threads have the stack to copy what is deep.
     let statement = Arc::new(DataFusionStatement::Statement(Box::new(ast::Statement::Query(query))));
@@ -113,7 +115,7 @@ async fn run(request: &Request, query: Box<ast::Query>, showing: Option<ExplainM
 
 /// Runs a query up to its first batch: until then a failure leaves nothing half said.
 async fn start(
-    request: &Request,
+    request: &StatementRequest,
     statement: Arc<DataFusionStatement>,
     showing: Option<ExplainMode>,
     filter_in_scans: bool,
@@ -137,7 +139,7 @@ struct Prepared {
 }
 
 async fn prepare(
-    request: &Request,
+    request: &StatementRequest,
     statement: Arc<DataFusionStatement>,
     showing: Option<ExplainMode>,
     filter_in_scans: bool,
@@ -161,7 +163,7 @@ async fn prepare(
 
 /// The plan of a query, as it would run.
 #[cfg(test)]
-pub(super) async fn planned(request: &Request, query: Box<ast::Query>) -> Arc<dyn ExecutionPlan> {
+pub(super) async fn planned(request: &StatementRequest, query: Box<ast::Query>) -> Arc<dyn ExecutionPlan> {
     let statement = DataFusionStatement::Statement(Box::new(ast::Statement::Query(query)));
     prepare(request, Arc::new(statement), None, true).await.unwrap().plan
 }
@@ -179,7 +181,7 @@ fn is_plain(statement: &DataFusionStatement) -> bool {
 /// The tables that the statement names, each as it is in the one snapshot of its database, and the
 /// number of columns of the widest. The share is of the tails that no cache has room for.
 async fn snapshots(
-    request: &Request,
+    request: &StatementRequest,
     statement: &DataFusionStatement,
 ) -> Result<(Arc<dyn CatalogProviderList>, usize, HeldMemory)> {
     let (references, _) = resolve_table_references(statement, true).map_err(|error| from_datafusion(&error))?;
@@ -221,7 +223,7 @@ async fn snapshots(
 
 /// Plans on a thread of its own, which is given up at the deadline.
 async fn plan(
-    request: &Request,
+    request: &StatementRequest,
     mut state: SessionState,
     statement: Arc<DataFusionStatement>,
     showing: Option<ExplainMode>,
@@ -305,7 +307,7 @@ struct QueryStream {
 
 /// Runs a plan on the threads of queries, so that a step that does not yield cannot hold the reader
 /// past the deadline.
-fn stream_results(request: &Request, prepared: Prepared) -> BoxStream<'static, Result<RecordBatch>> {
+fn stream_results(request: &StatementRequest, prepared: Prepared) -> BoxStream<'static, Result<RecordBatch>> {
     let Prepared { plan, context, tails, waiting } = prepared;
     let (sender, pieces) = mpsc::channel(PIECES_IN_FLIGHT);
     let share = HeldMemory::new(&request.part, "rows on their way to the client");

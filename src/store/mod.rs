@@ -1,6 +1,6 @@
 //! The object store: the only state SiltDB has, and the only room that names `object_store`.
 //!
-//! In: paths below the store's root (built in [`paths`] alone) and bytes. Out: bytes, listings, and
+//! In: paths below the store's root (built in [`crate::model::paths`] alone) and bytes. Out: bytes, listings, and
 //! the outcome of a create, which is one of three. A [`Store`] is a cheap handle on memory, a folder
 //! or an S3 bucket.
 //!
@@ -18,7 +18,6 @@
 
 pub mod fault;
 pub mod meter;
-pub mod paths;
 pub mod probe;
 
 mod aws;

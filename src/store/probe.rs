@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::backend::{BackendError, PutMode};
-use super::{CreateOutcome, Store, paths};
+use super::{CreateOutcome, Store};
+use crate::model::paths;
 use crate::model::{Code, Error, Result};
 
 /// Changes whenever stores that passed must be probed again.

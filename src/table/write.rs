@@ -18,8 +18,8 @@ use super::{
     summary::Summary,
 };
 use crate::{
-    model::{Column, ColumnKind, DataFile, Error, OrderRange, Precision, Result, TableId, TableSchema},
-    store::{Store, Upload, paths},
+    model::{Column, ColumnKind, DataFile, Error, OrderRange, Precision, Result, TableId, TableSchema, paths},
+    store::{Store, Upload},
 };
 
 /// Where a data file goes, and what it is made from.

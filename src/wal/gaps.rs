@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::paths::SegmentName;
+use crate::model::paths::SegmentName;
 
 /// A segment that another one vouches for, and that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn gap_of(run: Run) -> Option<Gap> {
 mod tests {
     use super::*;
     use crate::model::OrderKey;
-    use crate::store::paths::RunPosition;
+    use crate::model::paths::RunPosition;
 
     fn name(epoch: u64, writer: u64, place: Option<(u32, u32)>) -> SegmentName {
         let place = place.map(|(number, before)| RunPosition { number, before });

@@ -12,8 +12,8 @@ use arrow::compute::{cast, concat_batches, kernels::aggregate, take_record_batch
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 
 use crate::merge::{self, KeyColumns};
+use crate::model::paths::SegmentName;
 use crate::model::{ColumnId, ColumnKind, Digest, Error, Precision, Result, TableId};
-use crate::store::paths::SegmentName;
 
 const KIND: &str = "kind";
 const TAG: &str = "tag";

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::CheckReport;
 use crate::engine::Engine;
 use crate::model::Result;
-use crate::store::{
-    ListEntry,
-    paths::{self, LogName},
-};
+use crate::model::paths::{self, LogName};
+use crate::store::ListEntry;
 
 /// Objects of one database's folder.
 #[derive(Default)]

@@ -9,11 +9,9 @@ use super::CheckReport;
 use crate::database::DatabaseState;
 use crate::engine::{Engine, databases::DatabaseHandle};
 use crate::ledger::{Listing, ManifestHeader};
+use crate::model::paths::{self, LogName};
 use crate::model::{Code, Result};
-use crate::store::{
-    ListEntry,
-    paths::{self, LogName},
-};
+use crate::store::ListEntry;
 
 /// Manifests read at once.
 const FETCHES: usize = 16;

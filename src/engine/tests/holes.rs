@@ -8,9 +8,10 @@ use super::oracle::*;
 use crate::engine::{Database, Engine, EngineOptions, Tasks};
 use crate::ledger::{CommitId, Manifest};
 use crate::model::clock::{Clock, ManualClock, SharedClock};
+use crate::model::paths;
 use crate::model::{ColumnKind, DatabaseId, DatabaseOptions, FieldType};
 use crate::store::fault::{Fault, Faults, RequestKind};
-use crate::store::{CreateOutcome, Store, paths};
+use crate::store::{CreateOutcome, Store};
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;

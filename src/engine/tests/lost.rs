@@ -5,10 +5,8 @@ use crate::database::Edit;
 use crate::engine::{Database, Engine, Losses, Tasks};
 use crate::ledger::Manifest;
 use crate::model::Code;
-use crate::store::{
-    Store,
-    paths::{self, LogName, SegmentName},
-};
+use crate::model::paths::{self, LogName, SegmentName};
+use crate::store::Store;
 
 /// The segments in the log, in the order of their writes.
 async fn segments(store: &Store, database: &Database) -> Vec<SegmentName> {

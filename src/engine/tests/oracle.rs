@@ -12,9 +12,10 @@ use crate::database::Sizes;
 use crate::engine::{Database, Engine, EngineOptions, TableSnapshot};
 use crate::merge::{self, KeyColumns};
 use crate::model::clock::{ManualClock, SharedClock};
+use crate::model::paths;
 use crate::model::{ColumnKind, Digest, FieldType, OrderKey, PointBatch, Precision, Result, TenantId};
 use crate::parse;
-use crate::store::{CreateOutcome, Meter, Store, paths, probe};
+use crate::store::{CreateOutcome, Meter, Store, probe};
 use crate::table;
 
 pub const TENANT: TenantId = TenantId(1);

@@ -8,8 +8,9 @@ use crate::database::Edit;
 use crate::engine::{Engine, EngineOptions, Tasks};
 use crate::model::clock::{ManualClock, SharedClock};
 use crate::model::limits::Limits;
+use crate::model::paths;
 use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType, OrderKey, Precision};
-use crate::store::{Meter, Store, paths};
+use crate::store::{Meter, Store};
 
 #[tokio::test]
 async fn what_is_written_is_read_before_and_after_settling() {

@@ -15,7 +15,7 @@ mod tests;
 pub use decode::decode;
 pub use encode::ContentEncoder;
 
-use crate::format::weighted_list;
+use super::accept::weighted_list;
 use crate::model::{Code, Error, Result};
 
 /// A way to write a body's bytes.

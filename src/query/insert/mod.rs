@@ -12,11 +12,11 @@ use futures::TryStreamExt;
 
 use crate::model::{Code, Column, ColumnKind, Error, PointBatch, PointColumn, Precision, Result, TableSchema};
 
-use super::{Output, Request, literals, select, show, statement::Insert};
+use super::{literals, output::Output, request::StatementRequest, select, show, statement::Insert};
 
 use exact::{InsertTarget, time_is_null};
 
-pub(super) async fn insert(request: &Request, insert: Insert) -> Result<Output> {
+pub(super) async fn insert(request: &StatementRequest, insert: Insert) -> Result<Output> {
     let name = request.database_name(&insert.table)?;
     let database = request.engine().database(request.session.tenant, name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;
@@ -39,7 +39,7 @@ pub(super) async fn insert(request: &Request, insert: Insert) -> Result<Output> 
 }
 
 /// The server's clock, in nanoseconds since 1970.
-fn now(request: &Request) -> i64 {
+fn now(request: &StatementRequest) -> i64 {
     request.engine().now()
 }
 
@@ -65,7 +65,7 @@ fn targets(schema: &TableSchema, listed: Option<&[String]>) -> Result<Vec<Column
 
 /// The columns to insert, batch by batch: as the table stores them, if they were literals.
 async fn source(
-    request: &Request,
+    request: &StatementRequest,
     query: Box<Query>,
     targets: &[Column],
     precision: Precision,

@@ -20,7 +20,7 @@ use futures::TryStreamExt;
 use crate::model::{Code, Column, Error, Precision, Result};
 
 use super::{
-    super::{Output, Request, errors::from_datafusion, literals::Cell, select},
+    super::{errors::from_datafusion, literals::Cell, output::Output, request::StatementRequest, select},
     exact::InsertTarget,
     not_matching,
 };
@@ -28,7 +28,7 @@ use super::{
 /// The columns of the rows. Where all cells of a column are of one type they are left to be taken at
 /// once; else each of them is taken here.
 pub(super) async fn columns(
-    request: &Request,
+    request: &StatementRequest,
     rows: Vec<Vec<Cell<'_>>>,
     targets: &[Column],
     precision: Precision,
@@ -62,7 +62,7 @@ pub(super) async fn columns(
 }
 
 /// The values of expressions, each of its own type: as the columns of one row.
-async fn evaluate(request: &Request, expressions: Vec<Expr>) -> Result<VecDeque<ScalarValue>> {
+async fn evaluate(request: &StatementRequest, expressions: Vec<Expr>) -> Result<VecDeque<ScalarValue>> {
     if expressions.is_empty() {
         return Ok(VecDeque::new());
     }

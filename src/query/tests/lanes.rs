@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        Request, lanes, select,
+        lanes,
+        request::StatementRequest,
+        select,
         statement::{self, Statement},
     },
     Sql,
@@ -20,7 +22,7 @@ async fn planned(sql: &Sql, text: &str) -> Arc<dyn ExecutionPlan> {
     let queries = sql.queries.inner.clone();
     let part = queries.parts.begin(queries.context.pool());
     let (session, deadline) = (sql.session.clone(), Instant::now() + Duration::from_secs(60));
-    select::planned(&Request { queries, session, meter: Arc::new(Meter::new()), deadline, part }, query).await
+    select::planned(&StatementRequest { queries, session, meter: Arc::new(Meter::new()), deadline, part }, query).await
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::database::Sizes;
 use crate::engine::{Engine, EngineOptions};
 use crate::model::clock::{Clock, ManualClock};
+use crate::model::paths;
 use crate::model::time::civil_from_days;
 use crate::store::{
     Meter, Store,
     fault::{Fault, Faults, RequestKind},
-    paths,
 };
 
 pub const SECOND: i64 = 1_000_000_000;

@@ -15,7 +15,7 @@
 //! floor shows the live log and every newer manifest. Nothing but a segment ends in `.wal`: a store's
 //! notices of new segments are to be had by that.
 
-use crate::model::{DatabaseId, OrderKey, TableId, TenantId, names::folder_form};
+use super::{DatabaseId, OrderKey, TableId, TenantId, names::folder_form};
 
 /// Root of the catalog.
 pub const CATALOG_ROOT: &str = "sys/";

@@ -11,10 +11,9 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
-use super::usage_error;
-use crate::config::{LogFormat, Settings};
+use super::{LogFormat, Settings};
 use crate::model::visible::{is_obeyed, visible};
-use crate::model::{Error, Result};
+use crate::model::{Code, Error, Result};
 
 /// Begins to log as the settings say.
 ///
@@ -22,7 +21,7 @@ use crate::model::{Error, Result};
 /// The filter makes no sense.
 pub fn init_logging(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| usage_error(format!("log '{}' is not a filter: {error}", settings.log)))?;
+        .map_err(|error| Error::new(Code::BadRequest, format!("log '{}' is not a filter: {error}", settings.log)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     let begun = match settings.log_format {
         LogFormat::Text => {

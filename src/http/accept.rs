@@ -1,6 +1,6 @@
 //! The `Accept` header (RFC 9110 section 12.5.1): which format a client gets.
 
-use super::Format;
+use crate::format::Format;
 use crate::model::{Code, Error, Result};
 
 /// One element of a header that lists names with a preference, like `gzip;q=0.5`.
@@ -102,4 +102,47 @@ fn closeness(format: Format, range: &str) -> Option<Closeness> {
         return (application || text && !binary).then_some(Closeness::Kind);
     }
     (Format::from_media_type(kind, subtype) == Some(format)).then_some(Closeness::Exact)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept() {
+        let cases = [
+            ("", Format::Csv),
+            ("*/*", Format::Csv),
+            ("application/*", Format::Csv),
+            ("text/*", Format::Csv),
+            ("application/csv", Format::Csv),
+            ("text/TSV", Format::Tsv),
+            ("APPLICATION/JSON", Format::Json),
+            ("text/json; charset=utf-8", Format::Json),
+            ("application/nd-json", Format::NdJson),
+            ("application/x-ndjson", Format::NdJson),
+            ("application/ndjson", Format::NdJson),
+            ("application/jsonl", Format::NdJson),
+            ("text/table", Format::Table),
+            ("application/vnd.apache.arrow.stream", Format::ArrowStream),
+            ("application/vnd.apache.parquet", Format::Parquet),
+            ("application/json, text/plain, */*", Format::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Csv),
+            ("text/csv;q=0.2, application/json;q=0.9", Format::Json),
+            ("text/csv;q=0, */*", Format::Json),
+            ("text/plain, text/table;q=0.1", Format::Table),
+            ("text/csv;q=nonsense, text/tsv", Format::Tsv),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(negotiate(Some(header)).unwrap(), expected, "{header}");
+        }
+        assert_eq!(negotiate(None).unwrap(), Format::Csv);
+        for header in ["*", "text/plain", "json", "application/json;q=0", "image/*", "text/csv;q=2", ",;"] {
+            let refused = negotiate(Some(header)).unwrap_err();
+            assert_eq!(refused.code, Code::InvalidHeader);
+            let start =
+                format!("Invalid header: accept type not support: {header}, only support: text/csv, application/json,");
+            assert!(refused.message.starts_with(&start), "{}", refused.message);
+        }
+    }
 }
