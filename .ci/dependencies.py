@@ -1,35 +1,20 @@
 #!/usr/bin/env python3
-"""Checks what SiltDB is made of: every dependency that ends up in a binary has a licence that allows
-it, and there is one version of each crate whose types cross our rooms. Reads `cargo metadata`."""
+"""Checks what SiltDB is made of by the rules of deny.toml: every dependency that ends up in a binary has a
+licence that allows it and comes from an allowed registry, of some crates there is one version, and some are not there
+at all. Reads `cargo metadata`."""
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
-ALLOWED = {
-    "0BSD",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-1-Clause",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "CC0-1.0",
-    "CDLA-Permissive-2.0",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "MPL-2.0",
-    "Unicode-3.0",
-    "Unicode-DFS-2016",
-    "Unlicense",
-    "Zlib",
-    "bzip2-1.0.6",
-}
-
-# Two versions of one of these would compile and then not fit together.
-ONCE = ["arrow", "arrow-array", "arrow-schema", "datafusion", "object_store", "parquet"]
+RULES = tomllib.loads((pathlib.Path(__file__).parent.parent / "deny.toml").read_text())
+ALLOWED = set(RULES["licenses"]["allow"])
+ONCE = [ban["crate"] for ban in RULES["bans"]["deny"] if ban.get("deny-multiple-versions")]
+NEVER = {ban["crate"] for ban in RULES["bans"]["deny"] if not ban.get("deny-multiple-versions")}
+REGISTRIES = {f"registry+{url}" for url in RULES["sources"]["allow-registry"]}
 
 
 def is_allowed(expression):
@@ -76,6 +61,11 @@ def main():
         licence = package["license"]
         if not licence or not is_allowed(licence):
             faults.append(f"{package['name']} {package['version']}: licence {licence or 'not named'}")
+        # Those of this workspace have no source.
+        if package["source"] not in {None, *REGISTRIES}:
+            faults.append(f"{package['name']} {package['version']}: from {package['source']}")
+        if package["name"] in NEVER:
+            faults.append(f"{package['name']} {package['version']}: must not be part of it")
     for name in ONCE:
         versions = sorted({package["version"] for package in used if package["name"] == name})
         if len(versions) != 1:

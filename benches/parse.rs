@@ -1,6 +1,14 @@
 //! Speed of line protocol into columns, beside the crate `influxdb-line-protocol`, which only finds
 //! the pieces of each line: `cargo bench --bench parse`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test or a benchmark ends where it is wrong"
+)]
+#![allow(clippy::disallowed_methods, reason = "measures and waits by the machine's clocks, and reads its own settings")]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

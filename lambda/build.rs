@@ -1,5 +1,7 @@
 //! How the release binary is linked.
 
+#![allow(clippy::disallowed_methods, reason = "Cargo speaks by the environment")]
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);

@@ -74,30 +74,25 @@ pub async fn report(options: &Options, binary: &Binary, folder: &Path, report: &
         thousands(sizes.0 as u64),
         mebibytes(sizes.2 as u64)
     );
-    table(&title, &bodies, workload.rows(), &[1, 4], binary, folder, report).await?;
+    table(&title, &runs(&bodies, workload.rows(), &[1, 4]), binary, folder, report).await?;
     let count = options.single_lines().min(workload.rows());
     let bodies = workload.bodies(0..workload.ticks, 1, count);
     let title = format!("{} requests of one line", thousands(count as u64));
-    table(&title, &bodies, count, &[16, 256], binary, folder, report).await
+    table(&title, &runs(&bodies, count, &[16, 256]), binary, folder, report).await
 }
 
-async fn table(
-    title: &str,
-    bodies: &[Bytes],
-    rows: usize,
-    connections: &[usize],
-    binary: &Binary,
-    folder: &Path,
-    report: &mut Report,
-) -> Result<()> {
+/// With and without maintenance, over so many connections each.
+fn runs<'a>(bodies: &'a [Bytes], rows: usize, connections: &[usize]) -> Vec<Run<'a>> {
+    let with = |maintenance| move |&connections: &usize| Run { bodies, rows, connections, maintenance };
+    connections.iter().map(with(true)).chain(connections.iter().map(with(false))).collect()
+}
+
+async fn table(title: &str, runs: &[Run<'_>], binary: &Binary, folder: &Path, report: &mut Report) -> Result<()> {
     report.heading(3, title);
     let mut table = Table::new(COLUMNS);
-    for maintenance in [true, false] {
-        for connections in connections.iter().copied() {
-            let run = Run { bodies, rows, connections, maintenance };
-            let outcome = run.measure(binary, folder).await?;
-            table.row(&run.cells(&outcome));
-        }
+    for run in runs {
+        let outcome = run.measure(binary, folder).await?;
+        table.row(&run.cells(&outcome));
     }
     report.table(&table);
     Ok(())

@@ -2,6 +2,14 @@
 //! over an ideal file of the same rows. It prints figures and asserts nothing about time; it does fail when
 //! a server does not start, refuses a request, or loses a row. See benches/README.md.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test or a benchmark ends where it is wrong"
+)]
+#![allow(clippy::disallowed_methods, reason = "measures and waits by the machine's clocks, and reads its own settings")]
+
 mod client;
 mod compare;
 mod digest;

@@ -23,7 +23,7 @@ type Place = (TenantId, DatabaseId);
 
 /// Does it, and says what came of it.
 pub async fn run(engine: &Engine, job: MaintenanceJob, deadline: Deadline) -> Reply {
-    let effort = Budget { until: Some(deadline.soft()), ..Budget::default() };
+    let effort = Budget { until: Some(deadline.soft().into()), ..Budget::default() };
     match job {
         MaintenanceJob::Scheduled => sweep(engine, effort, deadline).await,
         MaintenanceJob::ObjectsCreated { objects, answer_by } => {

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -18,7 +18,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
-use super::turns::{Name, Turn, Turns};
+use super::turns::{Name, Turns};
 use crate::model::{Error, Result, clock::SharedClock};
 
 /// Hashes under way at once: 24 MiB with our own parameters.
@@ -103,6 +103,7 @@ pub struct Login<'a> {
 /// Verifies passwords without letting the hashes become a memory bomb.
 #[derive(Debug)]
 pub struct Passwords {
+    clock: SharedClock,
     turns: Turns,
     memory: Memory,
     /// Digest of (user, password, hash) under a key of this process → verified.
@@ -122,6 +123,7 @@ impl Passwords {
         }
         let cache = || Cache::builder().max_capacity(REMEMBERED_ENTRIES);
         Passwords {
+            clock: clock.clone(),
             turns: Turns::new(CONCURRENT_HASHES),
             memory: Memory::default(),
             verified: cache().time_to_idle(REMEMBERED).build(),
@@ -178,7 +180,12 @@ impl Passwords {
         };
         let (tell, told) = oneshot::channel();
         // In a task of its own, so that who leaves before the answer does not get the pause for nothing.
-        tokio::spawn(check(turn, self.memory.clone(), password.to_owned(), hash, tell));
+        let (clock, memory, password) = (self.clock.clone(), self.memory.clone(), password.to_owned());
+        tokio::spawn(async move {
+            let pause = check(&clock, memory, password, hash, tell).await;
+            clock.sleep(pause).await;
+            drop(turn);
+        });
         told.await.map_err(|_| Error::internal("a password check ended without an answer"))?
     }
 
@@ -205,19 +212,24 @@ impl Passwords {
     }
 }
 
-/// Hashes, tells, and keeps the turn for a while if the password was wrong.
-async fn check(turn: Turn, memory: Memory, password: String, hash: String, tell: oneshot::Sender<Result<bool>>) {
-    let began = Instant::now();
+/// Hashes and tells. Returns how long the turn is to be kept: a while if the password was wrong.
+async fn check(
+    clock: &SharedClock,
+    memory: Memory,
+    password: String,
+    hash: String,
+    tell: oneshot::Sender<Result<bool>>,
+) -> Duration {
+    let began = clock.elapsed();
     let matched = tokio::task::spawn_blocking(move || matches_hash(&memory, &password, &hash)).await;
     let matched = matched.unwrap_or_else(|error| Err(Error::internal(format!("a password check failed: {error}"))));
     let pause = match matched {
         Ok(true) => Duration::ZERO,
-        _ => (began.elapsed() * PAUSE_TIMES).min(MAXIMUM_PAUSE),
+        _ => (Duration::from_nanos(clock.elapsed().abs_diff(began)) * PAUSE_TIMES).min(MAXIMUM_PAUSE),
     };
     // Who asked may have left.
     let _ = tell.send(matched);
-    tokio::time::sleep(pause).await;
-    drop(turn);
+    pause
 }
 
 /// The memory of hashes, for the next ones: as many pieces as there are turns.

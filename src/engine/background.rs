@@ -26,7 +26,7 @@ pub async fn run_background(engine: Engine) {
     let mut last_round = Instant::now();
     let mut failing = HashMap::new();
     loop {
-        tokio::time::sleep(TICK).await;
+        engine.clock().sleep(TICK).await;
         // So that a clock that is set ahead and back again does not go unseen.
         engine.clock_steps();
         let now = engine.now();
@@ -48,7 +48,7 @@ pub async fn run_background(engine: Engine) {
 pub async fn watch_refusals(engine: Engine) {
     let mut known: Option<Code> = None;
     loop {
-        tokio::time::sleep(TICK).await;
+        engine.clock().sleep(TICK).await;
         let refusal = engine.store().refusal();
         let code = refusal.as_ref().map(|error| error.code);
         if code == known {

@@ -37,7 +37,7 @@ impl Engine {
         let begin = || async {
             // Asked at the same time: to look for a catalog does no harm, whatever the store is like.
             let (store, catalog) = (&self.inner.store, &self.inner.catalog);
-            let (proven, found) = tokio::join!(store::probe::is_proven(store), catalog.open(store));
+            let (proven, found) = futures::join!(store::probe::is_proven(store), catalog.open(store));
             let (proven, found) = (proven?, found?.is_some() || !self.is_to_be_made(missing).await?);
             if !proven {
                 store::probe::probe_once(store).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ use super::{Budget, Engine, group_commit, writer_run::WriterRun};
 use crate::catalog::{self, CatalogState};
 use crate::database::{DatabaseState, Edit, EditRefusal, apply};
 use crate::ledger::{CommitStep, Ledger, Listing, Manifest};
-use crate::model::clock::EpochClock;
+use crate::model::clock::{EpochClock, SharedClock};
 use crate::model::paths::{self, SegmentName};
 use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
 use crate::store::Store;
@@ -42,6 +42,7 @@ pub(super) struct DatabaseHandle {
     pub(super) writer: OnceLock<mpsc::Sender<group_commit::QueuedWrite>>,
     /// Requests accepted and not yet answered.
     pub(super) pending: Arc<AtomicUsize>,
+    clock: SharedClock,
     unsettled: Mutex<Unsettled>,
     /// Version up to which this process has found nothing left to collect; 0 before it looked.
     collected: AtomicU64,
@@ -67,8 +68,9 @@ struct Unsettled {
 #[derive(Debug, Clone, Copy)]
 struct Unsettling {
     bytes: u64,
-    /// Since when this process knows that it is there: has written it, or seen it in a LIST.
-    known: Instant,
+    /// Since when this process knows that it is there: has written it, or seen it in a LIST. By
+    /// the monotonic clock.
+    known: i64,
 }
 
 impl Unsettled {
@@ -115,6 +117,7 @@ impl DatabaseHandle {
             ledger: Ledger::new(paths::database_root(tenant, id), engine.inner.clock.clone()),
             writer: OnceLock::new(),
             pending: Arc::default(),
+            clock: engine.inner.clock.clone(),
             unsettled: Mutex::default(),
             collected: AtomicU64::new(0),
             order: EpochClock::default(),
@@ -162,7 +165,7 @@ impl DatabaseHandle {
     /// Takes the tail from what a LIST showed. What this process knows since the LIST began may be missing
     /// there, and stays; and so does what is lost.
     pub(super) fn learn_tail(&self, listing: &Listing<DatabaseState>) {
-        let now = Instant::now();
+        let now = self.clock.elapsed();
         let mut unsettled = self.unsettled();
         let mut learnt = Unsettled::default();
         for (name, bytes) in &listing.segments {
@@ -186,7 +189,7 @@ impl DatabaseHandle {
 
     /// Adds a segment that this process has written.
     pub(super) fn grow_tail(&self, order: OrderKey, bytes: u64) {
-        self.unsettled().add(order, Unsettling { bytes, known: Instant::now() });
+        self.unsettled().add(order, Unsettling { bytes, known: self.clock.elapsed() });
     }
 
     /// Takes out what has been settled.

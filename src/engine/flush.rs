@@ -268,6 +268,7 @@ impl Engine {
             Some(dropped.clone()),
         );
         let target = DataFileTarget {
+            root: handle.root().to_owned(),
             table_name: job.name.to_owned(),
             table: job.table.id,
             partition: job.partition,
@@ -275,8 +276,8 @@ impl Engine {
             unique: self.new_ulid(),
             order: job.order,
         };
-        let (store, root, file_bytes) = (&self.inner.store, handle.root(), self.inner.options.sizes.file_bytes);
-        let files = table::write_files(store, root, &target, schema, job.precision, file_bytes, merged).await?;
+        let (store, file_bytes) = (&self.inner.store, self.inner.options.sizes.file_bytes);
+        let files = table::write_files(store, &target, schema, job.precision, file_bytes, merged).await?;
         let dropped = *dropped.lock().unwrap_or_else(PoisonError::into_inner);
         Ok((files, dropped))
     }

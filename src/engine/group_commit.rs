@@ -89,6 +89,9 @@ async fn run(engine: Engine, handle: std::sync::Weak<DatabaseHandle>, mut reques
     let mut bytes = 0;
     loop {
         tokio::select! {
+            // Not at random, so that a simulation is the same each time.
+            biased;
+            Some(_) = flights.join_next(), if !flights.is_empty() => {}
             received = requests.recv(), if bytes < GROUP_BYTES => match received {
                 Some(request) => {
                     bytes += request.bytes;
@@ -96,7 +99,6 @@ async fn run(engine: Engine, handle: std::sync::Weak<DatabaseHandle>, mut reques
                 }
                 None => break,
             },
-            Some(_) = flights.join_next(), if !flights.is_empty() => {}
         }
         while bytes < GROUP_BYTES
             && let Ok(request) = requests.try_recv()
@@ -173,7 +175,7 @@ async fn put(
         let path = name.path(handle.root());
         // What others had written before this began is seen by one LIST, however often the segment is sent.
         let (created, seen) =
-            tokio::join!(store.create_beside(&path, bytes), look_at(engine, handle, store, &name, look));
+            futures::join!(store.create_beside(&path, bytes), look_at(engine, handle, store, &name, look));
         if !has_landed(handle, &name, created, attempt)? {
             ordered = engine.order(handle, manifest.state.epoch);
             continue;

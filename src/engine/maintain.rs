@@ -1,7 +1,9 @@
 //! Every duty, until nothing is left to do.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Engine, databases::DatabaseHandle, snapshot::Losses};
 use crate::catalog::CatalogState;

@@ -257,7 +257,7 @@ impl Engine {
         self.inner.stopping.store(true, Ordering::SeqCst);
         let idle = async {
             while self.open_databases().iter().any(|handle| handle.pending() > 0) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.clock().sleep(Duration::from_millis(5)).await;
             }
         };
         if tokio::time::timeout(Duration::from_secs(10), idle).await.is_err() {

@@ -138,6 +138,12 @@ fn readings(app: &App) -> Vec<GaugeReading> {
     let writes = limits.concurrent_writes.saturating_sub(app.inner.writes.available_permits());
     family("siltdb_queries_running", "Queries under way", FamilyKind::Gauge, &[(&[], queries as u64)]);
     family("siltdb_writes_running", "Writes under way", FamilyKind::Gauge, &[(&[], writes as u64)]);
+    clients(app, &mut family);
+    readings
+}
+
+/// Those who are there, and those who were not let in.
+fn clients(app: &App, family: &mut impl FnMut(&'static str, &'static str, FamilyKind, &[(&[Label], u64)])) {
     let (connections, gave_way, turned_away) = app.inner.connections.counts();
     family("siltdb_connections", "Connections of clients", FamilyKind::Gauge, &[(&[], connections as u64)]);
     family(
@@ -155,5 +161,4 @@ fn readings(app: &App) -> Vec<GaugeReading> {
     );
     let held = app.inner.body_memory.held_bytes() as u64;
     family("siltdb_body_memory_bytes", "Bytes of request bodies held", FamilyKind::Gauge, &[(&[], held)]);
-    readings
 }

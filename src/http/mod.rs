@@ -17,7 +17,7 @@
 //! `Accept-Encoding`, and only then the body: its size, load, and the content. Nothing is read of a body, and
 //! no client that waits for `100 Continue` is told to go on, before all that its head says is right.
 
-mod accept;
+pub mod accept;
 mod access_log;
 mod app;
 mod auth;

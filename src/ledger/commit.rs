@@ -177,7 +177,7 @@ impl<S: LedgerState> Ledger<S> {
         let turns = 4_u32 << lost.min(4);
         let longest = took.saturating_mul(turns).min(LONGEST_PAUSE);
         let longest = u64::try_from(longest.as_micros()).unwrap_or(0);
-        tokio::time::sleep(Duration::from_micros(self.clock.random() % longest.max(1))).await;
+        self.clock.sleep(Duration::from_micros(self.clock.random() % longest.max(1))).await;
     }
 
     /// Creates manifest 1 if the log is empty. `false` when somebody had done so.

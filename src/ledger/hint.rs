@@ -1,6 +1,6 @@
 //! The hint: what this process tells others of its commits. C5.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,8 +14,8 @@ const HINT_INTERVAL: Duration = Duration::from_secs(1);
 /// What this process has told others by the hint.
 #[derive(Debug, Default)]
 pub(super) struct HintState {
-    /// The last attempt.
-    pub(super) when: Option<Instant>,
+    /// The last attempt, by the monotonic clock.
+    pub(super) when: Option<i64>,
     /// The last commit of this process that no hint was written for; 0 if there is none.
     behind: u64,
 }
@@ -26,7 +26,7 @@ impl<S: LedgerState> Ledger<S> {
         {
             let mut hinted = lock(&self.hinted);
             hinted.behind = hinted.behind.max(next.version);
-            if next.state.is_intermediate() || hinted.when.is_some_and(|when| when.elapsed() < HINT_INTERVAL) {
+            if next.state.is_intermediate() || !self.may_hint(&hinted) {
                 return;
             }
         }
@@ -37,7 +37,12 @@ impl<S: LedgerState> Ledger<S> {
     /// the store nothing.
     pub fn is_behind(&self) -> bool {
         let hinted = lock(&self.hinted);
-        hinted.behind > 0 && hinted.when.is_none_or(|when| when.elapsed() >= HINT_INTERVAL)
+        hinted.behind > 0 && self.may_hint(&hinted)
+    }
+
+    fn may_hint(&self, hinted: &HintState) -> bool {
+        let passed = |when: i64| Duration::from_nanos(self.clock.elapsed().abs_diff(when));
+        hinted.when.is_none_or(|when| passed(when) >= HINT_INTERVAL)
     }
 
     /// Hints at what was committed since the last hint, for whoever ends a series of commits.
@@ -56,7 +61,7 @@ impl<S: LedgerState> Ledger<S> {
     }
 
     async fn write_hint(&self, store: &Store, version: u64, bytes: Bytes) {
-        lock(&self.hinted).when = Some(Instant::now());
+        lock(&self.hinted).when = Some(self.clock.elapsed());
         match store.overwrite(&paths::hint(self.root()), bytes).await {
             Ok(()) => {
                 let mut hinted = lock(&self.hinted);

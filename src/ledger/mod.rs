@@ -16,7 +16,7 @@ mod open;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -81,8 +81,8 @@ pub struct Listing<S> {
 }
 
 impl<S> Listing<S> {
-    /// Before the LIST was sent.
-    pub fn began(&self) -> Instant {
+    /// Before the LIST was sent, by [`Clock::elapsed`](crate::model::clock::Clock::elapsed).
+    pub fn began(&self) -> i64 {
         self.began.monotonic
     }
 
@@ -95,7 +95,8 @@ impl<S> Listing<S> {
 /// process does (a laptop that was closed, a function that was frozen), and by the store's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment {
-    monotonic: Instant,
+    /// Nanoseconds.
+    monotonic: i64,
     /// Nanoseconds since 1970.
     wall: i64,
     /// The least that the store's clock showed, nanoseconds since 1970; none before it told.
@@ -105,16 +106,17 @@ struct Moment {
 impl Moment {
     fn now(clock: &SharedClock, store: &Store) -> Moment {
         let store = earliest(clock, store);
-        Moment { monotonic: Instant::now(), wall: clock.now(), store }
+        Moment { monotonic: clock.elapsed(), wall: clock.now(), store }
     }
 
     /// Whether any of the clocks says that it is longer ago, or the wall clock went back. After an answer of the
     /// store whose `Date` it read, a process need not have noticed itself for how long it stood still.
     fn is_older_than(&self, age: Duration, clock: &SharedClock, store: &Store) -> bool {
         let is_over = |passed: i64| u64::try_from(passed).is_ok_and(|passed| Duration::from_nanos(passed) >= age);
+        let monotonic = clock.elapsed().saturating_sub(self.monotonic);
         let wall = clock.now().saturating_sub(self.wall);
         let by_store = earliest(clock, store).zip(self.store).map(|(now, then)| now.saturating_sub(then));
-        self.monotonic.elapsed() >= age || wall < 0 || is_over(wall) || by_store.is_some_and(is_over)
+        is_over(monotonic) || wall < 0 || is_over(wall) || by_store.is_some_and(is_over)
     }
 }
 

@@ -1,21 +1,26 @@
 //! Where time and chance enter, so that a simulation can own both.
 
+use std::pin::Pin;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock, a clock that is never set, and random numbers. Two implementations: the machine's
-/// and a seeded one.
+/// The wall clock, a monotonic clock, sleep and random numbers. Two implementations: the machine's and a seeded one.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Nanoseconds since 1970, UTC.
     fn now(&self) -> i64;
-    /// Nanoseconds since some moment in the life of the process. Never goes back; stands still while the
-    /// machine sleeps.
+    /// Nanoseconds since some moment in the life of the process, by the monotonic clock: each reading is larger than
+    /// the one before. It stands still while the machine sleeps.
     fn elapsed(&self) -> i64;
     /// 64 random bits.
     fn random(&self) -> u64;
+
+    /// Waits by the clock of the runtime, which a simulation pauses.
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(time))
+    }
 }
 
 pub type SharedClock = Arc<dyn Clock>;
@@ -24,9 +29,16 @@ pub type SharedClock = Arc<dyn Clock>;
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
+impl SystemClock {
+    /// The wall clock, for what the machine and others date: files, credentials.
+    pub fn time() -> SystemTime {
+        SystemTime::now()
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> i64 {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
+        match SystemClock::time().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
             Err(_) => 0,
         }
@@ -34,11 +46,37 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> i64 {
         static START: OnceLock<Instant> = OnceLock::new();
-        i64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(i64::MAX)
+        static RISING: Rising = Rising::new();
+        RISING.next(i64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(i64::MAX))
     }
 
     fn random(&self) -> u64 {
         rand::random()
+    }
+}
+
+/// Makes readings of a clock rise: each is at least a nanosecond larger than the one before, so that two moments of a
+/// process always have an order.
+#[derive(Debug)]
+pub struct Rising(AtomicI64);
+
+impl Rising {
+    pub const fn new() -> Self {
+        Rising(AtomicI64::new(i64::MIN))
+    }
+
+    /// `reading`, or one more than the last if that is larger.
+    pub fn next(&self, reading: i64) -> i64 {
+        let after = |last: i64| reading.max(last.saturating_add(1));
+        match self.0.try_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(after(last))) {
+            Ok(last) | Err(last) => after(last),
+        }
+    }
+}
+
+impl Default for Rising {
+    fn default() -> Self {
+        Rising::new()
     }
 }
 
@@ -47,11 +85,12 @@ impl Clock for SystemClock {
 pub struct ManualClock {
     now: AtomicU64,
     seed: AtomicU64,
+    rising: Rising,
 }
 
 impl ManualClock {
     pub fn new(now: i64, seed: u64) -> Self {
-        ManualClock { now: AtomicU64::new(now as u64), seed: AtomicU64::new(seed) }
+        ManualClock { now: AtomicU64::new(now as u64), seed: AtomicU64::new(seed), rising: Rising::new() }
     }
 
     pub fn set(&self, now: i64) {
@@ -65,7 +104,7 @@ impl Clock for ManualClock {
     }
 
     fn elapsed(&self) -> i64 {
-        self.now()
+        self.rising.next(self.now())
     }
 
     fn random(&self) -> u64 {
@@ -127,6 +166,15 @@ impl EpochClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_readings_of_a_monotonic_clock_are_equal() {
+        let manual = ManualClock::new(100, 1);
+        assert_eq!([manual.elapsed(), manual.elapsed()], [100, 101]);
+        manual.set(50);
+        assert_eq!((manual.now(), manual.elapsed()), (50, 102), "what is set back is the wall clock alone");
+        assert!((0..1_000).map(|_| SystemClock.elapsed()).is_sorted_by(|one, next| one < next));
+    }
 
     #[test]
     fn readings_of_an_epoch_rise_above_all_that_was_seen() {

@@ -1,9 +1,10 @@
 //! What everything is made of: names, time, schema, points, limits, error codes.
 //!
 //! In and out: plain values. Invariants: every type here is valid once built. Never: a format, a
-//! store, anything asynchronous.
+//! store, anything asynchronous but the sleep of [`clock`].
 
 pub mod batch;
+#[allow(clippy::disallowed_methods, reason = "where they belong")]
 pub mod clock;
 pub mod error;
 pub mod file;

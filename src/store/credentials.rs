@@ -18,7 +18,7 @@ use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
 use super::aws::{NO_CREDENTIALS, S3Config, Unobtainable};
-use crate::model::{Code, Error, Result};
+use crate::model::{Code, Error, Result, clock::SystemClock};
 
 /// Credentials that expire sooner than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -54,6 +54,7 @@ pub(super) async fn from_environment() -> Result<S3Config> {
     Ok(S3Config { endpoint, region, credentials })
 }
 
+#[allow(clippy::disallowed_methods, reason = "AWS has variables of its own, which its other tools read too")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
@@ -103,7 +104,7 @@ struct Kept {
 
 impl Kept {
     fn lasts(&self, margin: Duration) -> bool {
-        self.expires.is_none_or(|expires| SystemTime::now() + margin < expires)
+        self.expires.is_none_or(|expires| SystemClock::time() + margin < expires)
     }
 }
 

@@ -16,6 +16,7 @@
 //!
 //! Never: looks into an object; knows what a path means; caches.
 
+#[allow(clippy::disallowed_methods, reason = "delays that are asked for, by the clock of the runtime")]
 pub mod fault;
 pub mod meter;
 pub mod probe;

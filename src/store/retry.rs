@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::backend::BackendError;
 use crate::model::clock::SharedClock;
@@ -46,7 +46,7 @@ impl Attempts {
         if Instant::now() + pause >= self.until {
             return false;
         }
-        sleep(pause).await;
+        self.clock.sleep(pause).await;
         true
     }
 }

@@ -70,6 +70,7 @@ fn odd_table() -> TableSchema {
 
 fn target() -> DataFileTarget {
     DataFileTarget {
+        root: ROOT.to_owned(),
         table_name: "Weather, of \"today\"".to_owned(),
         table: TableId(3),
         partition: "day=2026-11-24".to_owned(),
@@ -123,7 +124,7 @@ fn cut(batch: &RecordBatch, rows: usize) -> BoxStream<'static, Result<RecordBatc
 }
 
 async fn written(layout: Layout, store: &Store, schema: &TableSchema, batch: &RecordBatch) -> DataFile {
-    let files = write_as(layout, store, ROOT, &target(), schema, MILLISECOND, cut(batch, 33)).await.unwrap();
+    let files = write_as(layout, store, &target(), schema, MILLISECOND, cut(batch, 33)).await.unwrap();
     assert_eq!(files.len(), 1);
     files.into_iter().next().unwrap()
 }
@@ -233,7 +234,7 @@ async fn times_reach_from_end_to_end() {
         let ticks = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
         let values: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, f64::NAN, f64::INFINITY, 0.0, 1e-300, 1.0, 2.0]));
         let batch = RecordBatch::try_new(schema.query_schema(precision), vec![time(precision, ticks), values]).unwrap();
-        let files = write_files(&store, ROOT, &target(), &schema, precision, ALL, cut(&batch, 2)).await.unwrap();
+        let files = write_files(&store, &target(), &schema, precision, ALL, cut(&batch, 2)).await.unwrap();
         let file = files.into_iter().next().unwrap();
         assert_eq!((file.min_time, file.max_time), (i64::MIN, i64::MAX));
         let back = read(&store, &file, &schema, precision).await.unwrap();
@@ -295,12 +296,12 @@ async fn columns_are_told_apart_by_id() {
 async fn nothing_is_written_for_no_rows_or_half_a_stream() {
     let (store, schema) = (Store::memory(), odd_table());
     let empty = stream::iter([Ok(odd_rows(0))]).boxed();
-    let files = write_files(&store, ROOT, &target(), &schema, MILLISECOND, ALL, empty).await.unwrap();
+    let files = write_files(&store, &target(), &schema, MILLISECOND, ALL, empty).await.unwrap();
     assert_eq!(files, []);
     for before in [0, 10, 300] {
         let failing =
             cut(&odd_rows(before), 33).chain(stream::iter([Err(Error::new(Code::Unavailable, "stop"))])).boxed();
-        let error = write_as(SMALL, &store, ROOT, &target(), &schema, MILLISECOND, failing).await.unwrap_err();
+        let error = write_as(SMALL, &store, &target(), &schema, MILLISECOND, failing).await.unwrap_err();
         assert_eq!(error.message, "stop");
     }
     assert_eq!(store.list("", None).await.unwrap(), []);
@@ -310,11 +311,11 @@ async fn nothing_is_written_for_no_rows_or_half_a_stream() {
 async fn other_batches_than_the_table_s_are_refused() {
     let (store, schema) = (Store::memory(), odd_table());
     let batch = odd_rows(10).project(&[0, 1, 2]).unwrap();
-    let error = write_files(&store, ROOT, &target(), &schema, MILLISECOND, ALL, cut(&batch, 5)).await.unwrap_err();
+    let error = write_files(&store, &target(), &schema, MILLISECOND, ALL, cut(&batch, 5)).await.unwrap_err();
     assert_eq!(error.code, Code::Internal);
     let batch = odd_rows(10);
     let other = Precision::Nanosecond;
-    let error = write_files(&store, ROOT, &target(), &schema, other, ALL, cut(&batch, 5)).await.unwrap_err();
+    let error = write_files(&store, &target(), &schema, other, ALL, cut(&batch, 5)).await.unwrap_err();
     assert_eq!(error.code, Code::Internal);
 }
 
@@ -396,7 +397,7 @@ async fn a_large_result_becomes_files_that_share_no_key() {
     let (store, schema) = (Store::memory(), odd_table());
     let batch = odd_rows(700);
     let layout = Layout { file_bytes: 2_000, ..SMALL };
-    let files = write_as(layout, &store, ROOT, &target(), &schema, MILLISECOND, cut(&batch, 33)).await.unwrap();
+    let files = write_as(layout, &store, &target(), &schema, MILLISECOND, cut(&batch, 33)).await.unwrap();
     assert!(files.len() > 2, "{}", files.len());
     let mut batches = Vec::new();
     for file in &files {
@@ -422,7 +423,7 @@ async fn a_file_does_not_end_where_its_bounds_could_not_tell() {
     let columns = vec![time(MILLISECOND, 0..400), hosts, values];
     let batch = RecordBatch::try_new(schema.query_schema(MILLISECOND), columns).unwrap();
     let layout = Layout { file_bytes: 100, ..SMALL };
-    let files = write_as(layout, &store, ROOT, &target(), &schema, MILLISECOND, cut(&batch, 33)).await.unwrap();
+    let files = write_as(layout, &store, &target(), &schema, MILLISECOND, cut(&batch, 33)).await.unwrap();
     assert_eq!(files.len(), 1);
     assert_eq!(read(&store, &files[0], &schema, MILLISECOND).await.unwrap(), batch);
 }

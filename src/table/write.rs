@@ -25,6 +25,8 @@ use crate::{
 /// Where a data file goes, and what it is made from.
 #[derive(Debug, Clone)]
 pub struct DataFileTarget {
+    /// The root of the database.
+    pub root: String,
     /// For people who browse the store.
     pub table_name: String,
     pub table: TableId,
@@ -76,20 +78,18 @@ impl Summary {
 /// Errors: the stream's, the store's. Objects may then exist, but nobody knows of them.
 pub async fn write_files(
     store: &Store,
-    root: &str,
     target: &DataFileTarget,
     schema: &TableSchema,
     precision: Precision,
     file_bytes: u64,
     batches: BoxStream<'static, Result<RecordBatch>>,
 ) -> Result<Vec<DataFile>> {
-    write_as(Layout { file_bytes, ..Layout::default() }, store, root, target, schema, precision, batches).await
+    write_as(Layout { file_bytes, ..Layout::default() }, store, target, schema, precision, batches).await
 }
 
 pub(super) async fn write_as(
     layout: Layout,
     store: &Store,
-    root: &str,
     target: &DataFileTarget,
     schema: &TableSchema,
     precision: Precision,
@@ -102,7 +102,7 @@ pub(super) async fn write_as(
     };
     let filled = conformed.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
     let mut source = filled.boxed().peekable();
-    let job = Job { layout, store, root, target, schema, precision };
+    let job = Job { layout, store, target, schema, precision };
     let mut files = Vec::new();
     while let Some(file) = write_next(&job, files.len(), &mut source).await? {
         files.push(file);
@@ -114,7 +114,6 @@ pub(super) async fn write_as(
 struct Job<'a> {
     layout: Layout,
     store: &'a Store,
-    root: &'a str,
     target: &'a DataFileTarget,
     schema: &'a TableSchema,
     precision: Precision,
@@ -180,7 +179,7 @@ struct FileWriter {
 
 impl FileWriter {
     fn new(job: &Job<'_>, path: &str, kept: Vec<usize>, sample: &[RecordBatch]) -> Result<FileWriter> {
-        let path = format!("{}{path}", job.root);
+        let path = format!("{}{path}", job.target.root);
         let columns: Vec<&Column> = kept.iter().map(|position| &job.schema.columns[*position]).collect();
         let sample = sample.iter().map(|batch| batch.project(&kept)).collect::<Result<Vec<_>, _>>()?;
         let pages = PageSummer::default();

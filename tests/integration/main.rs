@@ -9,8 +9,11 @@
 //! | `durability` | acknowledged points survive `kill -9`, and a stop loses nothing |
 //! | `processes` | several processes on one store lose nothing and see each other's writes at once |
 //! | `oracle` | random histories against a model in memory |
+//! | `examples` | the programs and settings of `examples` do what they say |
+//! | `frozen` | a store of each format that was released, kept as it was, is read, written to and maintained |
 //! | `damage` | a flipped bit, in whatever object, gives an error and no wrong answer |
 //! | `differential` | generated queries have the same answer wherever the points are, and DuckDB's |
+//! | `mutation` | mutated input and mutated objects are read or refused, without a panic |
 //! | `retention` | rows past their time are hidden at once and removed later |
 //! | `open_at_rest` | another engine reads the same rows from the Parquet files |
 //! | `connector` | CnosDB's own clients for Python read what is there |
@@ -28,6 +31,14 @@
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
 //! read the difference before you believe it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test or a benchmark ends where it is wrong"
+)]
+#![allow(clippy::disallowed_methods, reason = "measures and waits by the machine's clocks, and reads its own settings")]
+
 mod abuse;
 mod architecture;
 mod bucket;
@@ -38,8 +49,11 @@ mod conversation;
 mod damage;
 mod differential;
 mod durability;
+mod examples;
+mod frozen;
 mod manual;
 mod memory;
+mod mutation;
 mod open_at_rest;
 mod oracle;
 mod private;

@@ -127,7 +127,7 @@ async fn names_that_are_refused_now_are_read_written_and_dropped_where_they_are(
     server.terminate().await;
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");

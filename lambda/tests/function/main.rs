@@ -14,6 +14,14 @@
 //! | `secrets` | a password that is kept by AWS |
 //! | `rights` | what functions of each mode ask of a bucket is what the policies of the template allow |
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test or a benchmark ends where it is wrong"
+)]
+#![allow(clippy::disallowed_methods, reason = "measures and waits by the machine's clocks, and reads its own settings")]
+
 // Shared with SiltDB's own tests; each uses a part.
 #[allow(dead_code)]
 #[path = "../../../tests/integration/bucket.rs"]

@@ -155,6 +155,7 @@ impl Made {
                 batch = batch.project(&[0, 1, 2, 3, 4]).unwrap();
             }
             let target = DataFileTarget {
+                root: ROOT.to_owned(),
                 table_name: "air".to_owned(),
                 table: TableId(1),
                 partition: format!("part={number}"),
@@ -163,7 +164,7 @@ impl Made {
                 order: OrderRange { first: order(first), last: order(last) },
             };
             let batches = stream::iter([Ok(batch)]).boxed();
-            let written = write_files(&self.store, ROOT, &target, &schema, Precision::Nanosecond, u64::MAX, batches);
+            let written = write_files(&self.store, &target, &schema, Precision::Nanosecond, u64::MAX, batches);
             self.files.extend(written.await.unwrap().into_iter().map(Arc::new));
         }
     }

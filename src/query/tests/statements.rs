@@ -24,20 +24,9 @@ async fn databases() {
     let header = described.lines().nth(1).unwrap();
     let columns: Vec<&str> = header.trim_matches('|').split('|').map(str::trim).collect();
     assert_eq!(
-        columns,
-        [
-            "ttl",
-            "shard",
-            "vnode_duration",
-            "replica",
-            "precision",
-            "max_memcache_size",
-            "memcache_partitions",
-            "wal_max_file_size",
-            "wal_sync",
-            "strict_write",
-            "max_cache_readers"
-        ]
+        columns.join(" "),
+        "ttl shard vnode_duration replica precision max_memcache_size memcache_partitions wal_max_file_size wal_sync \
+         strict_write max_cache_readers"
     );
     assert_eq!(sql.cells("DESC DATABASE 'b'").await, "10days,2,1day,1,MS,286.102294921875 MiB,4,128 MiB,true,true,8");
     assert_eq!(sql.cells("DESC DATABASE lowercase").await, "INF,1,1year,1,NS,128 MiB,16,128 MiB,false,false,32");

@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::super::backend::{BackendError, Glance, ListEntry, Page};
 use super::beneath::link_error;
 use super::failures::{failure, is_absent};
 use super::{Shared, TEMPORARY_PREFIX};
+use crate::model::clock::SystemClock;
 
 /// A temporary file this old was left by a process that died; a listing that meets it removes it.
 /// Should its writer have been frozen instead, linking fails and it writes again.
@@ -100,7 +101,7 @@ fn if_present<T>(found: io::Result<T>) -> Result<Option<T>, BackendError> {
 }
 
 fn remove_if_abandoned(path: &Path, metadata: &fs::Metadata) {
-    let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    let age = metadata.modified().ok().and_then(|modified| SystemClock::time().duration_since(modified).ok());
     if metadata.is_file() && age.is_some_and(|age| age > TEMPORARY_LIFE) {
         // A reader without the right to do so leaves it to others.
         let _ = fs::remove_file(path);

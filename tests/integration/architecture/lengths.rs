@@ -20,11 +20,11 @@ const LONG: &[(&str, usize)] = &[
     ("src/database/mod.rs", 149),
     ("src/database/plan/mod.rs", 67),
     ("src/engine/mod.rs", 272),
-    ("src/engine/tests/year/mod.rs", 291),
+    ("src/engine/tests/year/mod.rs", 292),
     ("src/format/mod.rs", 124),
     ("src/http/encoding/mod.rs", 121),
     ("src/http/mod.rs", 92),
-    ("src/ledger/mod.rs", 418),
+    ("src/ledger/mod.rs", 420),
     ("src/merge/mod.rs", 77),
     ("src/metrics/mod.rs", 126),
     ("src/query/insert/mod.rs", 133),
@@ -34,7 +34,7 @@ const LONG: &[(&str, usize)] = &[
     ("src/query/tests/mod.rs", 103),
     ("src/query/time/mod.rs", 174),
     ("src/query/understood/mod.rs", 98),
-    ("src/store/mod.rs", 226),
+    ("src/store/mod.rs", 227),
     ("src/table/mod.rs", 68),
 ];
 

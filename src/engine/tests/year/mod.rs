@@ -3,12 +3,12 @@
 //! month what the store holds keeps within bounds that do not grow with time ([`figures`]).
 //!
 //! `SILTDB_TEST_SEEDS=20` runs so many years instead of one, `SILTDB_TEST_DAYS=3650` makes each that
-//! long; `--nocapture` shows the figures of each month. One seed is one history of what clients send;
-//! how the processes get in each other's way may differ a little from run to run.
+//! long; `--nocapture` shows the figures of each month. One seed is one history, request by request ([`history`]).
 
 mod compactors;
 mod figures;
 mod frozen;
+mod history;
 mod model;
 mod month;
 mod sleeper;
@@ -185,7 +185,8 @@ impl Year {
     /// Two processes do everything at once, and writes go on meanwhile.
     async fn tidy_up_while(&self, requests: &[Request]) {
         let (one, other, tasks) = (&self.processes[0], &self.processes[1], self.tasks());
-        let tidied = tokio::join!(one.maintain(tasks), other.maintain(tasks), self.send(requests));
+        // Not `tokio::join!`, which begins with another one at each poll.
+        let tidied = futures::join!(one.maintain(tasks), other.maintain(tasks), self.send(requests));
         for result in [tidied.0, tidied.1] {
             result.unwrap_or_else(|error| panic!("{}: housekeeping failed: {error}", self.context()));
         }
@@ -207,7 +208,7 @@ impl Year {
         let database = self.database(&dropper, KEEPS).await;
         let tasks = if self.dice.once_in(2) { Tasks::ALL } else { Tasks::NONE };
         let (dropped, tidied) =
-            tokio::join!(dropper.drop_table(&database, DROPPED, false), self.processes[0].maintain(tasks));
+            futures::join!(dropper.drop_table(&database, DROPPED, false), self.processes[0].maintain(tasks));
         dropped.unwrap_or_else(|error| panic!("{}: a drop failed: {error}", self.context()));
         tidied.unwrap_or_else(|error| panic!("{}: housekeeping beside a drop failed: {error}", self.context()));
         self.model.get_mut(KEEPS).unwrap().drop_table(DROPPED);

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::database::Sizes;
 use crate::engine::{Engine, EngineOptions};
-use crate::model::clock::{Clock, ManualClock};
-use crate::model::paths;
+use crate::model::clock::{Clock, ManualClock, Rising};
 use crate::model::time::civil_from_days;
 use crate::store::{
     Meter, Store,
@@ -72,7 +71,7 @@ impl Time {
 
     /// The clock of one process: everybody's time, its own chance.
     pub fn process_clock(&self, seed: u64) -> Arc<ProcessClock> {
-        Arc::new(ProcessClock { time: self.clone(), chance: ManualClock::new(0, seed) })
+        Arc::new(ProcessClock { time: self.clone(), chance: ManualClock::new(0, seed), rising: Rising::new() })
     }
 }
 
@@ -80,6 +79,7 @@ impl Time {
 pub struct ProcessClock {
     time: Time,
     chance: ManualClock,
+    rising: Rising,
 }
 
 impl Clock for ProcessClock {
@@ -88,7 +88,7 @@ impl Clock for ProcessClock {
     }
 
     fn elapsed(&self) -> i64 {
-        self.time.now()
+        self.rising.next(self.time.now())
     }
 
     fn random(&self) -> u64 {
@@ -96,8 +96,7 @@ impl Clock for ProcessClock {
     }
 }
 
-/// A store that takes a few milliseconds for most answers, so that processes really meet. Hints and the
-/// catalog are asked for by the machine's time, so they take none: a seed stays one history.
+/// A store that takes a few milliseconds for most answers, so that processes really meet.
 #[derive(Debug)]
 pub struct Slow(Dice);
 
@@ -108,10 +107,7 @@ impl Slow {
 }
 
 impl Faults for Slow {
-    fn before(&self, _operation: RequestKind, path: &str) -> Fault {
-        if path.starts_with(paths::CATALOG_ROOT) || path.ends_with("/HINT") {
-            return Fault::Proceed;
-        }
+    fn before(&self, _operation: RequestKind, _path: &str) -> Fault {
         match self.0.roll(4) {
             0 => Fault::Proceed,
             milliseconds => Fault::Delay(Duration::from_millis(milliseconds as u64)),

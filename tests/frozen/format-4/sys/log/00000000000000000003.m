@@ -1,0 +1,3 @@
+siltdb-manifest 4 plain 7dde976f
+{"version":3,"commit":"10e2c46865e9874614d7973c5c2a449c","parent":"6f9b6dae6f4c57a82ac2ce17a5794a3b","kind":"create database","recent":[[1,"491718de357e3da8cb435c8e74616796"],[2,"6f9b6dae6f4c57a82ac2ce17a5794a3b"]]}
+{"tenants":{"cnosdb":{"id":1,"databases":{"air":3640189043878601,"gone":5812657690443681,"public":4001580682190902}}},"users":{"root":{"id":1,"password_hash":null,"admin":true}}}

@@ -1,0 +1,3 @@
+siltdb-manifest 4 plain b2f32715
+{"version":5,"commit":"5d3e47ecad6ef3d460b92d2a699b5d52","parent":"497305c5d1aab99f0c43407dc177b6f7","kind":"collect database","recent":[[1,"491718de357e3da8cb435c8e74616796"],[2,"6f9b6dae6f4c57a82ac2ce17a5794a3b"],[3,"10e2c46865e9874614d7973c5c2a449c"],[4,"497305c5d1aab99f0c43407dc177b6f7"]]}
+{"tenants":{"cnosdb":{"id":1,"databases":{"air":3640189043878601,"public":4001580682190902}}},"users":{"root":{"id":1,"password_hash":null,"admin":true}},"dropped":[{"tenant":1,"id":5812657690443681,"since":1796083200000000000,"emptied":true}]}

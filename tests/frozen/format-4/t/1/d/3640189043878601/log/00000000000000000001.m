@@ -1,0 +1,3 @@
+siltdb-manifest 4 plain c025c357
+{"version":1,"commit":"7476cf8a4baa5dc087b341d690d7a28a","parent":null,"kind":"begin","recent":[]}
+{"tenant":1,"id":3640189043878601,"options":{"precision":"ms","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":1,"dropped":false}

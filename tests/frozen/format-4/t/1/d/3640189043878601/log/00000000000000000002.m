@@ -1,0 +1,4 @@
+siltdb-manifest 4 plain a0040939
+{"version":2,"commit":"72e093d858037f522e89830abd0ebac9","parent":"7476cf8a4baa5dc087b341d690d7a28a","kind":"define","recent":[[1,"7476cf8a4baa5dc087b341d690d7a28a"]]}
+{"tenant":1,"id":3640189043878601,"options":{"precision":"ms","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":2,"dropped":false}
+"station" {"id":1,"schema":{"columns":[{"id":0,"name":"time","kind":"Time"},{"id":1,"name":"v","kind":{"Field":"Double"}}]},"next_column":2,"files":[],"settled":{"rows":0,"cells":0,"hash":0},"dropped":{"rows":0,"cells":0,"hash":0}}

@@ -1,0 +1,3 @@
+siltdb-manifest 4 plain 9e34997b
+{"version":1,"commit":"e099ec6cd7363ca585e7bb0f12278575","parent":null,"kind":"begin","recent":[]}
+{"tenant":1,"id":4001580682190902,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":1,"floor":1,"frozen":null,"gc_fence":0,"next_table":1,"dropped":false}

@@ -1,0 +1,3 @@
+siltdb-manifest 4 plain 8d18f4c8
+{"version":2,"commit":"7ef1fd0ed1548fcd1f8410633ef306ac","parent":"ae84379630af89eee263183773ef6508","kind":"drop database","recent":[[1,"ae84379630af89eee263183773ef6508"]]}
+{"tenant":1,"id":5812657690443681,"options":{"precision":"ns","ttl":null,"strict_write":false,"shard":1,"replica":1,"vnode_duration":{"secs":31557600,"nanos":0},"max_memcache_size":134217728,"memcache_partitions":16,"wal_max_file_size":134217728,"wal_sync":false,"max_cache_readers":32},"epoch":2,"floor":1,"frozen":null,"gc_fence":0,"next_table":1,"dropped":true}
