@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use siltdb::engine::{Duties, Engine, EngineOptions};
+use siltdb::engine::{Engine, EngineOptions, Tasks};
 use siltdb::model::clock::SystemClock;
 use siltdb::model::{Mode, Precision, Result, time::WritePrecision};
 use siltdb::parse;
@@ -31,7 +31,7 @@ pub async fn embed(place: &str) -> Result<(usize, String)> {
     engine.write(&database, points, &Arc::new(Meter::default())).await?;
 
     // A server does this by itself, in the background: `engine::run_background`.
-    engine.maintain(Duties::ALL).await?;
+    engine.maintain(Tasks::ALL).await?;
 
     let session = Session {
         user,

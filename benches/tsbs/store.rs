@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use siltdb::engine::{Database, Duties, Engine, EngineOptions};
+use siltdb::engine::{Database, Engine, EngineOptions, Tasks};
 use siltdb::model::clock::SystemClock;
 use siltdb::model::time::WritePrecision;
 use siltdb::parse;
@@ -14,9 +14,9 @@ use crate::machine::CpuMeter;
 use crate::report::{Result, Timings, progress, since};
 use crate::workload::NANOSECONDS;
 
-const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
+const FLUSH: Tasks = Tasks { flush: true, ..Tasks::NONE };
 /// Puts lists of files that rest into leaves, as a server does beside.
-const PACK: Duties = Duties { merge: true, ..Duties::NONE };
+const PACK: Tasks = Tasks { merge: true, ..Tasks::NONE };
 /// Flushes between two of these.
 const PACK_EVERY: usize = 20;
 const DAY: i64 = 86_400 * NANOSECONDS;

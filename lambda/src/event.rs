@@ -23,7 +23,7 @@ pub enum Event {
     Request(Box<UrlRequest>),
     /// A request that makes no sense.
     Malformed(Error),
-    Errand(Errand),
+    Maintenance(MaintenanceJob),
 }
 
 /// A request to the function URL.
@@ -36,16 +36,16 @@ pub struct UrlRequest {
 }
 
 /// Housekeeping that is asked for.
-pub enum Errand {
+pub enum MaintenanceJob {
     /// Whatever is due.
-    Due,
+    Scheduled,
     /// Objects have come.
-    Created { objects: Vec<Object>, answer_by: AnswerBy },
+    ObjectsCreated { objects: Vec<CreatedObject>, answer_by: ReplyMode },
 }
 
-/// Whom an errand's outcome is told.
+/// Who receives the result of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerBy {
+pub enum ReplyMode {
     /// A queue, which brings failed messages again.
     Message,
     /// A caller, who calls again.
@@ -54,7 +54,7 @@ pub enum AnswerBy {
 
 /// An object that has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
+pub struct CreatedObject {
     /// The queue's name for the message that tells of it.
     pub message: String,
     pub bucket: String,
@@ -73,12 +73,12 @@ impl UrlRequest {
     }
 }
 
-impl Errand {
+impl MaintenanceJob {
     /// What the metrics call it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Errand::Due => "round",
-            Errand::Created { .. } => "settle",
+            MaintenanceJob::Scheduled => "round",
+            MaintenanceJob::ObjectsCreated { .. } => "settle",
         }
     }
 }
@@ -159,7 +159,7 @@ struct Key {
 
 /// How the key of an object is written.
 #[derive(Debug, Clone, Copy)]
-enum Spelling {
+enum KeyEncoding {
     /// As in a form: S3's own notices.
     Encoded,
     /// As it is: EventBridge.
@@ -167,13 +167,13 @@ enum Spelling {
 }
 
 impl Place {
-    fn object(self, message: &str, spelling: Spelling) -> Option<Object> {
+    fn object(self, message: &str, spelling: KeyEncoding) -> Option<CreatedObject> {
         let (bucket, key) = (self.bucket?.name, self.object?.key);
         let key = match spelling {
-            Spelling::Encoded => percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned(),
-            Spelling::Plain => key,
+            KeyEncoding::Encoded => percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned(),
+            KeyEncoding::Plain => key,
         };
-        Some(Object { message: message.to_owned(), bucket, key })
+        Some(CreatedObject { message: message.to_owned(), bucket, key })
     }
 }
 
@@ -191,16 +191,16 @@ impl Event {
             });
         }
         let from_s3 = shape.source.as_deref() == Some("aws.s3");
-        let errand = match (shape.records, shape.detail) {
+        let job = match (shape.records, shape.detail) {
             (Some(records), _) => created(records),
-            (None, Some(place)) if from_s3 => Errand::Created {
-                objects: place.object("", Spelling::Plain).into_iter().collect(),
-                answer_by: AnswerBy::Event,
+            (None, Some(place)) if from_s3 => MaintenanceJob::ObjectsCreated {
+                objects: place.object("", KeyEncoding::Plain).into_iter().collect(),
+                answer_by: ReplyMode::Event,
             },
-            (None, _) if shape.request_context.is_none() => Errand::Due,
+            (None, _) if shape.request_context.is_none() => MaintenanceJob::Scheduled,
             (None, _) => return Err(unknown("requestContext.http is missing: payload format 2.0 is needed")),
         };
-        Ok(Event::Errand(errand))
+        Ok(Event::Maintenance(job))
     }
 }
 
@@ -209,28 +209,28 @@ fn unknown(why: &str) -> Error {
     Error::new(Code::BadRequest, format!("{message}: {why}"))
 }
 
-fn created(records: Vec<Record>) -> Errand {
+fn created(records: Vec<Record>) -> MaintenanceJob {
     let mut objects = Vec::new();
-    let mut answer_by = AnswerBy::Event;
+    let mut answer_by = ReplyMode::Event;
     for record in records {
         if let Some(place) = record.s3 {
-            objects.extend(place.object("", Spelling::Encoded));
+            objects.extend(place.object("", KeyEncoding::Encoded));
             continue;
         }
-        answer_by = AnswerBy::Message;
+        answer_by = ReplyMode::Message;
         match serde_json::from_str::<Notice>(record.body.as_deref().unwrap_or_default()) {
             // S3's test message, for one, tells of no object.
             Ok(notice) => {
                 let places = notice.records.into_iter().filter_map(|record| record.s3);
-                objects.extend(places.filter_map(|place| place.object(&record.message_id, Spelling::Encoded)));
-                let bridged = notice.detail.and_then(|place| place.object(&record.message_id, Spelling::Plain));
+                objects.extend(places.filter_map(|place| place.object(&record.message_id, KeyEncoding::Encoded)));
+                let bridged = notice.detail.and_then(|place| place.object(&record.message_id, KeyEncoding::Plain));
                 objects.extend(bridged);
             }
             // It would be no clearer the next time.
             Err(error) => tracing::warn!(message = record.message_id, %error, "a message is not of S3 and is dropped"),
         }
     }
-    Errand::Created { objects, answer_by }
+    MaintenanceJob::ObjectsCreated { objects, answer_by }
 }
 
 impl Shape {

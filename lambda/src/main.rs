@@ -6,10 +6,10 @@
 //! | `settings` | the server's settings from the environment, made to fit the function's memory |
 //! | `secrets` | settings that name a parameter or secret of AWS are replaced by what it holds |
 //! | `runtime` | the Lambda Runtime API: the next event in, an answer or a stream out |
-//! | `event` | which kind of event it is: a request, or an errand of housekeeping |
-//! | `door` | requests through the router, with the function's deadline |
-//! | `errand` | housekeeping within its time |
-//! | `meter` | one line of metrics for each invocation |
+//! | `event` | which kind of event it is: a request, or a maintenance job |
+//! | `handler` | requests through the router, with the function's deadline |
+//! | `maintenance` | housekeeping within its time |
+//! | `emf` | one line of metrics for each invocation |
 //!
 //! In: events, one after another. Out: answers. Invariants: nothing is pending when an answer has
 //! been given, because the process is frozen then; a result that fails on its way is cut and never
@@ -19,10 +19,10 @@
 #![allow(clippy::disallowed_methods, reason = "the platform speaks by the environment and the machine's clocks")]
 
 mod deadline;
-mod door;
-mod errand;
+mod emf;
 mod event;
-mod meter;
+mod handler;
+mod maintenance;
 mod runtime;
 mod secrets;
 mod settings;
@@ -31,10 +31,10 @@ use std::process::ExitCode;
 
 use siltdb::model::{Error, Result};
 
-use door::Door;
+use emf::InvocationMetrics;
 use event::Event;
-use meter::Reading;
-use runtime::{Answer, Invocation, RuntimeApi};
+use handler::Handler;
+use runtime::{Invocation, Reply, RuntimeApi};
 
 fn main() -> ExitCode {
     // As many threads as a function has processors, mostly. Queries have their own.
@@ -55,33 +55,33 @@ fn main() -> ExitCode {
 /// Opens, and takes events until the platform ends the process.
 async fn run() -> Result<()> {
     let api = RuntimeApi::from_environment()?;
-    let door = match open().await {
-        Ok(door) => door,
+    let handler = match open().await {
+        Ok(handler) => handler,
         Err(error) => {
-            api.cannot_begin(&error).await?;
+            api.init_error(&error).await?;
             return Err(error);
         }
     };
     loop {
         let invocation = api.next().await?;
-        let reading = Reading::begin(door.store());
-        let (kind, answer) = handle(&door, &invocation).await;
+        let reading = InvocationMetrics::begin(handler.store());
+        let (kind, answer) = handle(&handler, &invocation).await;
         api.answer(&invocation, answer).await?;
         reading.end(kind);
     }
 }
 
-async fn open() -> Result<Door> {
+async fn open() -> Result<Handler> {
     let settings = settings::from_environment().await?;
-    siltdb::cli::begin_log(&settings)?;
-    Door::open(settings).await
+    siltdb::config::init_logging(&settings)?;
+    Handler::open(settings).await
 }
 
-async fn handle(door: &Door, invocation: &Invocation) -> (&'static str, Answer) {
+async fn handle(handler: &Handler, invocation: &Invocation) -> (&'static str, Reply) {
     match Event::parse(&invocation.event) {
-        Ok(Event::Request(request)) => (request.kind(), door.answer(*request, invocation.deadline).await),
-        Ok(Event::Malformed(error)) => ("other", door::refuse(error, invocation.deadline)),
-        Ok(Event::Errand(errand)) => (errand.kind(), errand::run(door.engine(), errand, invocation.deadline).await),
-        Err(error) => ("unknown", Answer::Failed(error)),
+        Ok(Event::Request(request)) => (request.kind(), handler.answer(*request, invocation.deadline).await),
+        Ok(Event::Malformed(error)) => ("other", handler::refuse(error, invocation.deadline)),
+        Ok(Event::Maintenance(job)) => (job.kind(), maintenance::run(handler.engine(), job, invocation.deadline).await),
+        Err(error) => ("unknown", Reply::Failed(error)),
     }
 }

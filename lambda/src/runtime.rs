@@ -49,7 +49,7 @@ pub struct Invocation {
 }
 
 /// What becomes of an event.
-pub enum Answer {
+pub enum Reply {
     /// The answer to a request, streamed.
     Response {
         response: Response,
@@ -95,18 +95,18 @@ impl RuntimeApi {
     }
 
     /// Gives the answer, and returns when all of it has been taken.
-    pub async fn answer(&self, invocation: &Invocation, answer: Answer) -> Result<()> {
+    pub async fn answer(&self, invocation: &Invocation, answer: Reply) -> Result<()> {
         let subject = format!("invocation/{}", invocation.id);
         match answer {
-            Answer::Value(value) => {
+            Reply::Value(value) => {
                 let request = post(&format!("{subject}/response"), invocation.echo.clone());
                 self.tell(request.body(Body::from(value.to_string())).map_err(unusable)?).await
             }
-            Answer::Failed(error) => {
+            Reply::Failed(error) => {
                 tracing::error!(%error, "an event failed");
                 self.fail(&format!("{subject}/error"), invocation.echo.clone(), &error).await
             }
-            Answer::Response { response, deadline } => {
+            Reply::Response { response, deadline } => {
                 let request = post(&format!("{subject}/response"), invocation.echo.clone())
                     .header(CONTENT_TYPE, PRELUDE_TYPE)
                     .header(RESPONSE_MODE, "streaming")
@@ -119,7 +119,7 @@ impl RuntimeApi {
     }
 
     /// Says why no event can be taken.
-    pub async fn cannot_begin(&self, error: &Error) -> Result<()> {
+    pub async fn init_error(&self, error: &Error) -> Result<()> {
         self.fail("init/error", None, error).await
     }
 

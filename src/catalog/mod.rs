@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::State;
+use crate::ledger::LedgerState;
 use crate::model::{Code, DatabaseId, Error, Result, TenantId, UserId, names::check_name};
 
 pub use password::{Credential, Login, Passwords, check_hash, hash_password};
@@ -62,7 +62,7 @@ pub struct UserEntry {
     pub admin: bool,
 }
 
-impl State for CatalogState {
+impl LedgerState for CatalogState {
     fn list_from(&self, version: u64) -> u64 {
         version
     }

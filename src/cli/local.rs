@@ -9,12 +9,12 @@ use futures::stream::BoxStream;
 use tokio::task::JoinHandle;
 
 use super::open;
+use super::outcome::{CommandFailure, Interrupted, Points, check_reader};
 use super::output::Document;
-use super::target::{Failure, Points, Stop, print_on};
 use crate::catalog::ROOT_USER;
 use crate::config::Settings;
 use crate::engine::{Engine, User, run_background};
-use crate::format::{Encoder, Format};
+use crate::format::{DocumentEncoder, Format};
 use crate::model::{Error, Mode, PointBatch, Result, TenantId};
 use crate::parse;
 use crate::query::{Queries, Session};
@@ -42,7 +42,13 @@ impl Local {
         Ok(Local { engine, queries, user, tenant, tenant_name, background: None })
     }
 
-    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+    pub(super) async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        format: Format,
+        out: Document,
+    ) -> Result<(), Interrupted> {
         let session = Session {
             user: self.user.clone(),
             tenant: self.tenant,
@@ -51,17 +57,17 @@ impl Local {
             target_partitions: None,
             mode: Mode::ReadWrite,
         };
-        let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(Failure::from)?;
-        match answer.into_rows(format).map_err(Failure::from)? {
+        let answer = self.queries.run(session, sql, &Arc::new(Meter::new())).await.map_err(CommandFailure::from)?;
+        match answer.into_rows(format).map_err(CommandFailure::from)? {
             None => Ok(()),
             Some(rows) => {
-                let encoder = format.encoder(rows.schema).map_err(Failure::from)?;
+                let encoder = format.encoder(rows.schema).map_err(CommandFailure::from)?;
                 print_rows(encoder, rows.batches, out).await
             }
         }
     }
 
-    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+    pub(super) async fn write(&self, points: Points) -> Result<(), CommandFailure> {
         let database = self.engine.database(self.tenant, &points.database).await?;
         let (engine, database_precision) = (self.engine.clone(), database.options.precision);
         let (now, text) = (engine.now(), points.text);
@@ -83,7 +89,7 @@ impl Local {
 
     /// Begins to settle what is written. Without it a long load would reach the most that may be
     /// unsettled, and wait for another process to settle it.
-    pub(super) fn tend(&mut self) {
+    pub(super) fn maintain(&mut self) {
         self.background = Some(Arc::new(tokio::spawn(run_background(self.engine.clone()))));
     }
 
@@ -105,28 +111,28 @@ impl fmt::Display for Local {
 async fn aside(
     reading: impl FnOnce(Option<Error>) -> Result<Vec<PointBatch>> + Send + 'static,
     error: Option<Error>,
-) -> Result<Vec<PointBatch>, Failure> {
+) -> Result<Vec<PointBatch>, CommandFailure> {
     let read = tokio::task::spawn_blocking(move || reading(error)).await;
     Ok(read.map_err(|error| Error::internal(format!("the parser ended: {error}")))??)
 }
 
 async fn print_rows(
-    mut encoder: Box<dyn Encoder + Send>,
+    mut encoder: Box<dyn DocumentEncoder + Send>,
     mut batches: BoxStream<'static, Result<RecordBatch>>,
     mut out: Document,
-) -> Result<(), Stop> {
+) -> Result<(), Interrupted> {
     let mut text = Vec::new();
     loop {
-        let batch = batches.try_next().await.map_err(Failure::from)?;
+        let batch = batches.try_next().await.map_err(CommandFailure::from)?;
         text.clear();
         let encoded = match &batch {
             Some(batch) => encoder.encode(batch, &mut text),
             None => encoder.finish(&mut text),
         };
-        encoded.map_err(Failure::from)?;
-        print_on(out.write(&text))?;
+        encoded.map_err(CommandFailure::from)?;
+        check_reader(out.write(&text))?;
         if batch.is_none() {
-            return print_on(out.end());
+            return check_reader(out.end());
         }
     }
 }

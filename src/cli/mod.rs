@@ -15,9 +15,9 @@
 //! nothing else; a reader that leaves ends the command quietly. Never: a decision that another door
 //! would have to make as well.
 
-mod care;
+mod admin;
 mod local;
-mod log;
+mod outcome;
 mod output;
 mod ping;
 mod remote;
@@ -39,7 +39,6 @@ use crate::model::clock::SystemClock;
 use crate::model::{Code, Error, Result};
 use crate::store::Store;
 
-pub use log::begin_log;
 use output::print;
 
 const CONFIG_FLAG: &str = "config";
@@ -129,7 +128,7 @@ fn settings(matches: &ArgMatches) -> Result<Resolved> {
     let text = match &file {
         Some(name) => {
             let read = std::fs::read_to_string(name);
-            Some(read.map_err(|error| unusable(format!("{name} cannot be read: {error}")))?)
+            Some(read.map_err(|error| usage_error(format!("{name} cannot be read: {error}")))?)
         }
         None => None,
     };
@@ -171,7 +170,7 @@ fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
     if let Ok(Some(url)) = matches.try_get_one::<String>("url") {
         settings.store = url.clone();
     }
-    begin_log(&settings)?;
+    config::init_logging(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::internal(format!("no threads could be started: {error}")))?;
     let outcome = runtime.block_on(async {
@@ -179,10 +178,10 @@ fn start(name: &str, matches: &ArgMatches) -> Result<ExitCode> {
             "serve" => serve::serve(settings).await,
             "sql" => sql::run(&settings, matches).await,
             "write" => write::run(&settings, matches).await,
-            "maintain" => care::maintain(&settings, matches).await,
-            "check" => care::check(&settings).await,
+            "maintain" => admin::maintain(&settings, matches).await,
+            "check" => admin::check(&settings).await,
             "ping" => ping::run(matches).await,
-            _ => care::doctor(&settings).await,
+            _ => admin::doctor(&settings).await,
         }
     });
     if matches!(name, "sql" | "write") {
@@ -199,7 +198,7 @@ async fn open(settings: &Settings) -> Result<Engine> {
 }
 
 /// The command makes no sense.
-fn unusable(message: String) -> Error {
+fn usage_error(message: String) -> Error {
     Error::new(Code::BadRequest, message)
 }
 

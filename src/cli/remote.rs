@@ -14,9 +14,9 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
+use super::outcome::{CommandFailure, FailureKind, Interrupted, Points, check_reader};
 use super::output::Document;
-use super::target::{Failure, Kind, Points, Stop, print_on};
-use super::unusable;
+use super::usage_error;
 use crate::format::Format;
 use crate::model::time::WritePrecision;
 use crate::model::{Code, Error, Result};
@@ -71,25 +71,31 @@ impl Remote {
         Remote { gzip, ..self }
     }
 
-    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+    pub(super) async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        format: Format,
+        out: Document,
+    ) -> Result<(), Interrupted> {
         let mut out = out;
         let mut response = self.send_sql(database, sql, format).await?;
         loop {
             let chunk = response.chunk().await.map_err(|error| {
-                Failure::new(Kind::Unknown, "", format!("the result broke off: {}", innermost(&error)))
+                CommandFailure::new(FailureKind::Unknown, "", format!("the result broke off: {}", innermost(&error)))
             })?;
-            let Some(chunk) = chunk else { return print_on(out.end()) };
-            print_on(out.write(&chunk))?;
+            let Some(chunk) = chunk else { return check_reader(out.end()) };
+            check_reader(out.write(&chunk))?;
         }
     }
 
     /// Asks something that costs nothing, so that a password can be asked for before work begins.
-    pub(super) async fn greet(&self, database: &str) -> Result<(), Failure> {
+    pub(super) async fn check_login(&self, database: &str) -> Result<(), CommandFailure> {
         self.send_sql(database, "SELECT 1", Format::Csv).await.map(drop)
     }
 
     /// The version of the server, if it takes requests. Needs no password.
-    pub(super) async fn ping(&self) -> Result<String, Failure> {
+    pub(super) async fn ping(&self) -> Result<String, CommandFailure> {
         let mut url = self.base.clone();
         let path = format!("{}/api/v1/ping", url.path().trim_end_matches('/'));
         url.set_path(&path);
@@ -102,7 +108,7 @@ impl Remote {
         health(&body)
     }
 
-    async fn send_sql(&self, database: &str, sql: &str, format: Format) -> Result<Response, Failure> {
+    async fn send_sql(&self, database: &str, sql: &str, format: Format) -> Result<Response, CommandFailure> {
         let accept = match format {
             // The name that CnosDB knows it by.
             Format::Table => "application/table",
@@ -112,7 +118,7 @@ impl Remote {
         self.send(|| self.client.post(url.clone()).header(ACCEPT, accept).body(sql.to_owned())).await
     }
 
-    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+    pub(super) async fn write(&self, points: Points) -> Result<(), CommandFailure> {
         let precision = match points.precision {
             WritePrecision::Nanosecond => "ns",
             WritePrecision::Microsecond => "us",
@@ -137,7 +143,7 @@ impl Remote {
     }
 
     /// Sends a request; once more with another password when a person can be asked for it.
-    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, CommandFailure> {
         loop {
             let password = self.password.lock().await.text.clone();
             let sent = request().basic_auth(&self.user, Some(password.expose_secret())).send().await;
@@ -146,7 +152,7 @@ impl Remote {
                 return Ok(response);
             }
             let failure = failure_of(response).await;
-            if failure.kind != Kind::Unauthorized || !self.ask_password(&password).await {
+            if failure.kind != FailureKind::Unauthorized || !self.ask_password(&password).await {
                 return Err(failure);
             }
         }
@@ -188,13 +194,13 @@ impl fmt::Display for Remote {
 /// The address as given, `http://` when it says nothing else.
 fn base_url(text: &str) -> Result<Url> {
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = Url::parse(&whole).map_err(|error| unusable(format!("--server '{text}' is not a URL: {error}")))?;
+    let url = Url::parse(&whole).map_err(|error| usage_error(format!("--server '{text}' is not a URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(unusable(format!("--server '{text}' must begin with http:// or https://")));
+        return Err(usage_error(format!("--server '{text}' must begin with http:// or https://")));
     }
     if !url.username().is_empty() || url.password().is_some() {
         let message = format!("--server takes no user and password: use --user and {PASSWORD_VARIABLE}");
-        return Err(unusable(message));
+        return Err(usage_error(message));
     }
     Ok(url)
 }
@@ -217,18 +223,18 @@ struct Pong {
 }
 
 /// The version that the answer to a ping tells, if all is well.
-fn health(body: &[u8]) -> Result<String, Failure> {
+fn health(body: &[u8]) -> Result<String, CommandFailure> {
     match serde_json::from_slice::<Pong>(body) {
         Ok(pong) if pong.status == "healthy" => Ok(pong.version),
         Ok(pong) => {
             let reason = pong.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            Err(Failure::new(Kind::Busy, "", format!("the server is {}{reason}", pong.status)))
+            Err(CommandFailure::new(FailureKind::Busy, "", format!("the server is {}{reason}", pong.status)))
         }
-        Err(_) => Err(Failure::new(Kind::Hopeless, "", "what answers there is not SiltDB")),
+        Err(_) => Err(CommandFailure::new(FailureKind::Permanent, "", "what answers there is not SiltDB")),
     }
 }
 
-async fn compress(text: Bytes) -> Result<Bytes, Failure> {
+async fn compress(text: Bytes) -> Result<Bytes, CommandFailure> {
     let compressed = tokio::task::spawn_blocking(move || {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(&text)?;
@@ -240,16 +246,16 @@ async fn compress(text: Bytes) -> Result<Bytes, Failure> {
 }
 
 /// A request without an answer.
-fn unanswered(error: &reqwest::Error) -> Failure {
+fn unanswered(error: &reqwest::Error) -> CommandFailure {
     let address = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
     let (kind, what) = if error.is_connect() {
-        (Kind::Busy, "cannot be reached")
+        (FailureKind::Busy, "cannot be reached")
     } else if error.is_timeout() {
-        (Kind::Unknown, "did not answer in time")
+        (FailureKind::Unknown, "did not answer in time")
     } else {
-        (Kind::Unknown, "broke the connection off")
+        (FailureKind::Unknown, "broke the connection off")
     };
-    Failure::new(kind, "", format!("{address} {what}: {}", innermost(error)))
+    CommandFailure::new(kind, "", format!("{address} {what}: {}", innermost(error)))
 }
 
 /// The cause at the end of the chain, which says most.
@@ -268,7 +274,7 @@ struct Members {
     error_message: String,
 }
 
-async fn failure_of(response: Response) -> Failure {
+async fn failure_of(response: Response) -> CommandFailure {
     let status = response.status();
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = response.bytes().await.unwrap_or_default();
@@ -276,7 +282,7 @@ async fn failure_of(response: Response) -> Failure {
 }
 
 /// What an answer that is no success means.
-fn failure(status: StatusCode, wait: Option<u64>, body: &[u8]) -> Failure {
+fn failure(status: StatusCode, wait: Option<u64>, body: &[u8]) -> CommandFailure {
     let (code, message) = match serde_json::from_slice::<Members>(body) {
         Ok(members) => (members.error_code, members.error_message),
         Err(_) => {
@@ -286,16 +292,16 @@ fn failure(status: StatusCode, wait: Option<u64>, body: &[u8]) -> Failure {
     };
     let is = |codes: &[Code]| codes.iter().any(|known| known.number() == code);
     let kind = match status.as_u16() {
-        401 => Kind::Unauthorized,
-        429 if is(&[Code::LimitReached]) => Kind::Refused,
-        408 | 429 | 503 => Kind::Busy,
-        500 | 502 | 504 => Kind::Unknown,
+        401 => FailureKind::Unauthorized,
+        429 if is(&[Code::LimitReached]) => FailureKind::Refused,
+        408 | 429 | 503 => FailureKind::Busy,
+        500 | 502 | 504 => FailureKind::Unknown,
         // Smaller parts may fit.
-        413 => Kind::Refused,
-        422 if !is(&[Code::DatabaseNotFound, Code::DatabaseNotFoundInQuery]) => Kind::Refused,
-        _ => Kind::Hopeless,
+        413 => FailureKind::Refused,
+        422 if !is(&[Code::DatabaseNotFound, Code::DatabaseNotFoundInQuery]) => FailureKind::Refused,
+        _ => FailureKind::Permanent,
     };
-    Failure { kind, code, message, wait: wait.map(Duration::from_secs) }
+    CommandFailure { kind, code, message, wait: wait.map(Duration::from_secs) }
 }
 
 #[cfg(test)]
@@ -322,19 +328,19 @@ mod tests {
     fn only_a_healthy_server_is_well() {
         assert_eq!(health(br#"{"version":"1.2.3","status":"healthy"}"#).unwrap(), "1.2.3");
         let stopping = health(br#"{"version":"1.2.3","status":"stopping"}"#).unwrap_err();
-        assert_eq!((stopping.kind, stopping.to_string().as_str()), (Kind::Busy, "the server is stopping"));
-        assert_eq!(health(b"<html>").unwrap_err().kind, Kind::Hopeless);
+        assert_eq!((stopping.kind, stopping.to_string().as_str()), (FailureKind::Busy, "the server is stopping"));
+        assert_eq!(health(b"<html>").unwrap_err().kind, FailureKind::Permanent);
     }
 
     #[test]
     fn answers_that_are_errors() {
         let body = |code: &str| format!("{{\"error_code\":\"{code}\",\"error_message\":\"why\"}}").into_bytes();
         let kind = |status: u16, code: &str| failure(StatusCode::from_u16(status).unwrap(), None, &body(code)).kind;
-        assert_eq!(kind(422, "040004"), Kind::Refused);
-        assert_eq!((kind(422, "030017"), kind(413, "000000")), (Kind::Hopeless, Kind::Refused));
-        assert_eq!((kind(429, "050033"), kind(429, "030024")), (Kind::Busy, Kind::Refused));
-        assert_eq!((kind(503, "000000"), kind(500, "000000")), (Kind::Busy, Kind::Unknown));
-        assert_eq!((kind(401, "010016"), kind(404, "000000")), (Kind::Unauthorized, Kind::Hopeless));
+        assert_eq!(kind(422, "040004"), FailureKind::Refused);
+        assert_eq!((kind(422, "030017"), kind(413, "000000")), (FailureKind::Permanent, FailureKind::Refused));
+        assert_eq!((kind(429, "050033"), kind(429, "030024")), (FailureKind::Busy, FailureKind::Refused));
+        assert_eq!((kind(503, "000000"), kind(500, "000000")), (FailureKind::Busy, FailureKind::Unknown));
+        assert_eq!((kind(401, "010016"), kind(404, "000000")), (FailureKind::Unauthorized, FailureKind::Permanent));
         let told = failure(StatusCode::SERVICE_UNAVAILABLE, Some(7), &body("000000"));
         assert_eq!((told.to_string().as_str(), told.wait), ("why", Some(Duration::from_secs(7))));
         assert_eq!(failure(StatusCode::UNPROCESSABLE_ENTITY, None, &body("010009")).to_string(), "010009 why");

@@ -1,20 +1,18 @@
 //! Where statements and points go: a server, or a store without one. Both answer alike.
 
 use std::fmt;
-use std::time::Duration;
 
-use bytes::Bytes;
 use clap::{Arg, ArgMatches, Command};
 
 use super::local::Local;
-use super::output::{Document, Reader};
+use super::outcome::{CommandFailure, Interrupted, Points};
+use super::output::Document;
 use super::remote::Remote;
 use super::{QUIET_LOG, with_settings};
 use crate::catalog::{DEFAULT_DATABASE, DEFAULT_TENANT, ROOT_USER};
 use crate::config::{Scope, Settings};
 use crate::format::Format;
-use crate::model::time::WritePrecision;
-use crate::model::{Code, Error, Result};
+use crate::model::Result;
 
 /// Adds the options that say where to: `--server` or the settings of a store, database and tenant.
 pub(super) fn options(command: Command) -> Command {
@@ -39,15 +37,6 @@ pub(super) fn text_of(matches: &ArgMatches, name: &str, default: &str) -> String
 /// The database that the options name.
 pub(super) fn database_of(matches: &ArgMatches) -> String {
     text_of(matches, "database", DEFAULT_DATABASE)
-}
-
-/// Points to write.
-#[derive(Debug, Clone)]
-pub(super) struct Points {
-    pub database: String,
-    pub precision: WritePrecision,
-    /// Line protocol. Cheap to clone.
-    pub text: Bytes,
 }
 
 /// Where to.
@@ -77,16 +66,22 @@ impl Target {
     /// Runs one statement and prints its rows.
     ///
     /// # Errors
-    /// [`Stop::Left`] when nobody reads the rows any more.
-    pub(super) async fn query(&self, database: &str, sql: &str, format: Format, out: Document) -> Result<(), Stop> {
+    /// [`Interrupted::Left`] when nobody reads the rows any more.
+    pub(super) async fn query(
+        &self,
+        database: &str,
+        sql: &str,
+        format: Format,
+        out: Document,
+    ) -> Result<(), Interrupted> {
         match self {
             Target::Server(remote) => remote.query(database, sql, format, out).await,
             Target::Store(local) => local.query(database, sql, format, out).await,
         }
     }
 
-    /// Writes points: all, or none, or (see [`Kind::Unknown`]) one does not know.
-    pub(super) async fn write(&self, points: Points) -> Result<(), Failure> {
+    /// Writes points: all, or none, or (see [`FailureKind::Unknown`]) one does not know.
+    pub(super) async fn write(&self, points: Points) -> Result<(), CommandFailure> {
         match self {
             Target::Server(remote) => remote.write(points).await,
             Target::Store(local) => local.write(points).await,
@@ -94,19 +89,19 @@ impl Target {
     }
 
     /// Lets a server say whether it knows the user, before work begins.
-    pub(super) async fn greet(&self, database: &str) -> Result<(), Failure> {
+    pub(super) async fn check_login(&self, database: &str) -> Result<(), CommandFailure> {
         match self {
-            Target::Server(remote) => remote.greet(database).await,
+            Target::Server(remote) => remote.check_login(database).await,
             Target::Store(_) => Ok(()),
         }
     }
 
     /// Settles in the background what is written, where no server does.
-    pub(super) fn tend(&mut self, settings: &Settings) {
+    pub(super) fn maintain(&mut self, settings: &Settings) {
         if let Target::Store(local) = self
             && settings.maintenance
         {
-            local.tend();
+            local.maintain();
         }
     }
 
@@ -124,95 +119,5 @@ impl fmt::Display for Target {
             Target::Server(remote) => remote.fmt(formatter),
             Target::Store(local) => local.fmt(formatter),
         }
-    }
-}
-
-/// What a failure means for the one who asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Something in these points or this statement is wrong.
-    Refused,
-    /// Wrong whatever the points or the statement are: no such database, no such path.
-    Hopeless,
-    /// User or password are wrong.
-    Unauthorized,
-    /// Nothing was done; it may go better later.
-    Busy,
-    /// Whether it was done is not known. Writing points again changes nothing.
-    Unknown,
-}
-
-/// An answer that is an error, or none at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub kind: Kind,
-    /// CnosDB's six digits; empty when there was no answer.
-    pub code: String,
-    pub message: String,
-    /// How long the server asks to wait.
-    pub wait: Option<Duration>,
-}
-
-impl Failure {
-    pub(super) fn new(kind: Kind, code: &str, message: impl Into<String>) -> Failure {
-        Failure { kind, code: code.to_owned(), message: message.into(), wait: None }
-    }
-
-    /// Whether the same write is worth another try.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self.kind, Kind::Busy | Kind::Unknown)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        let kind = match error.code {
-            // About some of the points: without them the others may be taken.
-            _ if error.subject.is_some() => Kind::Refused,
-            Code::LineProtocol | Code::TypeConflict | Code::TimestampOverflow | Code::NoFields => Kind::Refused,
-            Code::PointExpired | Code::NotUtf8 | Code::LimitReached => Kind::Refused,
-            Code::AccessDenied => Kind::Unauthorized,
-            Code::TooManyWrites | Code::TooManyQueries | Code::StoreUnavailable | Code::Unavailable => Kind::Busy,
-            // Somebody may make room.
-            Code::StoreFull => Kind::Busy,
-            Code::OutcomeUnknown | Code::Internal => Kind::Unknown,
-            _ => Kind::Hopeless,
-        };
-        Failure::new(kind, error.code.number(), error.message)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Six zeros say that CnosDB has no number for it.
-        if !self.code.is_empty() && self.code != "000000" {
-            write!(formatter, "{} ", self.code)?;
-        }
-        formatter.write_str(&self.message)
-    }
-}
-
-/// Why a statement's rows ended early.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Failed(Failure),
-    /// The reader of standard output has left.
-    Left,
-    /// Standard output cannot be written.
-    Unprintable(Error),
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
-    }
-}
-
-/// Goes on as long as somebody reads.
-pub(super) fn print_on(written: Result<Reader>) -> Result<(), Stop> {
-    match written {
-        Ok(Reader::Listens) => Ok(()),
-        Ok(Reader::Left) => Err(Stop::Left),
-        Err(error) => Err(Stop::Unprintable(error)),
     }
 }

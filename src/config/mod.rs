@@ -5,10 +5,13 @@
 //! A flag wins over the environment, the environment over the file, the file over the default; an
 //! empty variable counts as none. Never: a decision that depends on more than the settings themselves.
 
+mod logging;
 mod machine;
 mod parts;
+mod portion;
 mod resolve;
 mod size;
+mod source;
 mod table;
 
 use std::net::IpAddr;
@@ -20,8 +23,10 @@ use crate::engine::{EngineOptions, FlushTriggers};
 use crate::http::HttpOptions;
 use crate::model::limits::Limits;
 
+pub use logging::init_logging;
 pub use machine::{Machine, Origin};
-pub use resolve::{Resolved, Source, resolve};
+pub use resolve::{Resolved, resolve};
+pub use source::SettingSource;
 pub use table::{SETTINGS, Scope, Setting};
 
 /// Everything that can be set.

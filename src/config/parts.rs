@@ -4,59 +4,29 @@
 //! that leaves. What is not part of any setting, the program, housekeeping, and what an allocator keeps,
 //! has what the shares leave over.
 
+use super::portion::{Portion, TOTAL_PERCENT};
 use super::size::render;
-use super::{Machine, SETTINGS, Setting, Settings, Source};
+use super::{Machine, SETTINGS, Setting, SettingSource, Settings};
 use crate::model::{Code, Error, Result};
 
-/// The total's share of the machine's memory, in percent. A quarter more is still less than all of it.
-const TOTAL_PERCENT: u64 = 75;
 /// With less there is no room beside the program itself.
 const LEAST_TOTAL: u64 = 64 << 20;
 /// What the parts that nobody has said may shrink to when others were said large.
 const LEAST_SHARE: u64 = 4;
 
-/// How a part follows from the total.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Portion {
-    /// Thousandths of the total.
-    pub per_mille: u64,
-    /// Never more bytes.
-    pub most: u64,
-    /// Whether it is held beside the others, or a bound within one of them.
-    pub is_beside: bool,
-}
-
-impl Portion {
-    fn of(self, total: u64) -> u64 {
-        (total / 1_000 * self.per_mille).min(self.most)
-    }
-
-    /// As the default of a setting is shown.
-    pub fn text(self) -> String {
-        let (whole, tenth) = (self.per_mille / 10, self.per_mille % 10);
-        let tenth = if tenth == 0 { String::new() } else { format!(".{tenth}") };
-        let most = if self.most == u64::MAX { String::new() } else { format!(", at most {}", render(self.most)) };
-        format!("{whole}{tenth}% of memory-bytes{most}")
-    }
-}
-
-/// As the default of the total is shown.
-pub fn text_of_total() -> String {
-    format!("{TOTAL_PERCENT}% of what there is")
-}
-
 /// Gives the total and its parts the values that follow from what was said, and checks that they fit.
 ///
 /// # Errors
 /// The parts that were said are more than the total, or leave the others too little; the total is too little.
-pub fn apportion(settings: &mut Settings, sources: &mut [Source], machine: &Machine) -> Result<()> {
+pub fn apportion(settings: &mut Settings, sources: &mut [SettingSource], machine: &Machine) -> Result<()> {
     for (setting, source) in SETTINGS.iter().zip(sources.iter_mut()) {
-        if setting.is_total() && *source == Source::Default {
+        if setting.is_total() && *source == SettingSource::Default {
             setting.set_bytes(
                 settings,
                 rounded(machine.bytes / 100 * TOTAL_PERCENT + machine.bytes % 100 * TOTAL_PERCENT / 100),
             );
-            *source = Source::Derived(format!("{TOTAL_PERCENT}% of {} of {}", render(machine.bytes), machine.origin));
+            *source =
+                SettingSource::Derived(format!("{TOTAL_PERCENT}% of {} of {}", render(machine.bytes), machine.origin));
         }
     }
     let total = settings.limits.memory_bytes as u64;
@@ -67,7 +37,7 @@ pub fn apportion(settings: &mut Settings, sources: &mut [Source], machine: &Mach
     let parts: Vec<(&Setting, Portion, bool)> = SETTINGS
         .iter()
         .zip(sources.iter())
-        .filter_map(|(setting, source)| Some((setting, setting.portion()?, *source != Source::Default)))
+        .filter_map(|(setting, source)| Some((setting, setting.portion()?, *source != SettingSource::Default)))
         .collect();
     let beside = || parts.iter().filter(|(_, portion, _)| portion.is_beside);
     let said: u64 = beside().filter(|(.., said)| *said).map(|(setting, ..)| setting.bytes(settings)).sum();
@@ -83,9 +53,9 @@ pub fn apportion(settings: &mut Settings, sources: &mut [Source], machine: &Mach
         bytes => bytes,
     };
     for (setting, source) in SETTINGS.iter().zip(sources.iter_mut()) {
-        if let (Some(portion), Source::Default) = (setting.portion(), &source) {
+        if let (Some(portion), SettingSource::Default) = (setting.portion(), &source) {
             setting.set_bytes(settings, rounded(derived(portion)));
-            *source = Source::Derived(portion.text());
+            *source = SettingSource::Derived(portion.text());
         }
     }
     Ok(())

@@ -1,53 +1,12 @@
 //! Puts the settings together from all places, and remembers which one each came from.
 
-use std::fmt;
-
 use toml::de::{DeTable, DeValue};
 
-use super::{Machine, SETTINGS, Scope, Setting, Settings, parts};
+use super::{Machine, SETTINGS, Scope, Setting, SettingSource, Settings, parts};
 use crate::model::{Code, Error, Result};
 
 fn unusable(message: String) -> Error {
     Error::new(Code::BadRequest, message)
-}
-
-/// Where a setting came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The flag with this name, without its dashes.
-    Flag(&'static str),
-    /// The environment variable with this name.
-    Variable(String),
-    /// A line of the settings file.
-    File {
-        name: String,
-        line: usize,
-    },
-    /// A file that holds this setting and nothing else.
-    Whole(String),
-    /// What it follows from, where nobody said it.
-    Derived(String),
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag(name) => write!(formatter, "flag --{name}"),
-            Source::Variable(name) => write!(formatter, "environment variable {name}"),
-            Source::File { name, line } => write!(formatter, "file {name}, line {line}"),
-            Source::Whole(name) => write!(formatter, "file {name}"),
-            Source::Derived(origin) => formatter.write_str(origin),
-            Source::Default => formatter.write_str("default"),
-        }
-    }
-}
-
-impl Source {
-    /// Whether somebody said it.
-    pub fn is_said(&self) -> bool {
-        !matches!(self, Source::Default | Source::Derived(_))
-    }
 }
 
 /// Settings that know where they came from.
@@ -55,18 +14,18 @@ impl Source {
 pub struct Resolved {
     pub settings: Settings,
     /// In the order of [`SETTINGS`].
-    sources: Vec<Source>,
+    sources: Vec<SettingSource>,
 }
 
 impl Resolved {
     /// Every setting with its source, in the order of the table.
-    pub fn sources(&self) -> impl Iterator<Item = (&'static Setting, &Source)> {
+    pub fn sources(&self) -> impl Iterator<Item = (&'static Setting, &SettingSource)> {
         SETTINGS.iter().zip(&self.sources)
     }
 
     /// Whether somebody said what the setting of this flag is to be.
     pub fn is_said(&self, flag: &str) -> bool {
-        self.sources().any(|(setting, source)| setting.flag == flag && source.is_said())
+        self.sources().any(|(setting, source)| setting.flag == flag && source.is_explicit())
     }
 }
 
@@ -92,9 +51,9 @@ pub fn resolve(
     for setting in SETTINGS {
         let name = setting.variable();
         let said = if let Some(text) = flag(setting) {
-            Some((text, Source::Flag(setting.flag)))
+            Some((text, SettingSource::Flag(setting.flag)))
         } else if let Some(text) = variable(&name).filter(|text| !text.is_empty()) {
-            Some((text, Source::Variable(name)))
+            Some((text, SettingSource::Variable(name)))
         } else {
             let entry = from_file.iter().find(|entry| entry.key == setting.key());
             entry.map(|entry| (entry.text.clone(), entry.source.clone()))
@@ -105,7 +64,7 @@ pub fn resolve(
             None => said,
         };
         let Some((text, source)) = said else {
-            resolved.sources.push(Source::Default);
+            resolved.sources.push(SettingSource::Default);
             continue;
         };
         setting.set(&mut resolved.settings, &text).map_err(|why| mistake(setting, &source, &text, &why))?;
@@ -118,7 +77,7 @@ pub fn resolve(
 /// A secret that is in a file of its own, whose name is the setting before it with `-file` at its end.
 ///
 /// Errors: the file cannot be read, or there is nothing in it: it is not to pass for no password.
-fn read_secret(setting: &Setting, resolved: &Resolved) -> Result<Option<(String, Source)>> {
+fn read_secret(setting: &Setting, resolved: &Resolved) -> Result<Option<(String, SettingSource)>> {
     if setting.scope != Scope::Secret {
         return Ok(None);
     }
@@ -134,7 +93,7 @@ fn read_secret(setting: &Setting, resolved: &Resolved) -> Result<Option<(String,
     let text = std::fs::read_to_string(&name).map_err(|error| fail(&format!("cannot be read: {error}")))?;
     // An editor, and echo, end a line.
     let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if text.is_empty() { Err(fail("is empty")) } else { Ok(Some((text.to_owned(), Source::Whole(name)))) }
+    if text.is_empty() { Err(fail("is empty")) } else { Ok(Some((text.to_owned(), SettingSource::Whole(name)))) }
 }
 
 fn said_twice(setting: &Setting) -> Error {
@@ -142,12 +101,12 @@ fn said_twice(setting: &Setting) -> Error {
     unusable(format!("both {key} and {key}_file are set: say which one is meant"))
 }
 
-fn mistake(setting: &Setting, source: &Source, text: &str, why: &str) -> Error {
+fn mistake(setting: &Setting, source: &SettingSource, text: &str, why: &str) -> Error {
     let place = match source {
-        Source::Flag(name) => format!("--{name}"),
-        Source::Variable(name) => name.clone(),
-        Source::File { name, line } => format!("{name}, line {line}: {}", setting.key()),
-        Source::Whole(_) | Source::Derived(_) | Source::Default => setting.key(),
+        SettingSource::Flag(name) => format!("--{name}"),
+        SettingSource::Variable(name) => name.clone(),
+        SettingSource::File { name, line } => format!("{name}, line {line}: {}", setting.key()),
+        SettingSource::Whole(_) | SettingSource::Derived(_) | SettingSource::Default => setting.key(),
     };
     // A secret is not repeated.
     let shown = if setting.scope == Scope::Secret { String::new() } else { format!(" '{text}'") };
@@ -158,7 +117,7 @@ fn mistake(setting: &Setting, source: &Source, text: &str, why: &str) -> Error {
 struct Entry {
     key: String,
     text: String,
-    source: Source,
+    source: SettingSource,
 }
 
 fn read_file(name: &str, text: &str) -> Result<Vec<Entry>> {
@@ -176,7 +135,7 @@ fn read_file(name: &str, text: &str) -> Result<Vec<Entry>> {
             DeValue::Boolean(value) => value.to_string(),
             _ => return Err(unusable(format!("{place} must be a text, a whole number, true or false"))),
         };
-        let source = Source::File { name: name.to_owned(), line };
+        let source = SettingSource::File { name: name.to_owned(), line };
         entries.push(Entry { key: key.get_ref().to_string(), text, source });
     }
     Ok(entries)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::parts::{self, Portion};
+use super::portion::{self, Portion};
 use super::{LogFormat, OpenMetrics, Settings, size};
 use crate::catalog::check_hash;
 use crate::model::Mode;
@@ -154,7 +154,7 @@ impl Setting {
     pub fn default_text(&self) -> String {
         match self.field {
             Field::Secret(_) => String::new(),
-            Field::Total(_) => parts::text_of_total(),
+            Field::Total(_) => portion::text_of_total(),
             Field::Part(_, portion) | Field::LargePart(_, portion) => portion.text(),
             _ => self.text(&Settings::default()),
         }

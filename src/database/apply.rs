@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{DatabaseState, Edit, Refusal, define, files, invariants};
+use super::edit::EditResult;
+use super::{DatabaseState, Edit, EditRefusal, files, invariants, schema_changes};
+use crate::model::paths::SegmentName;
 use crate::model::{Code, Column, ColumnKind, Error, TableId, limits::Limits, names::check_name};
-use crate::store::paths::SegmentName;
-
-pub(super) type Outcome = Result<DatabaseState, Refusal>;
 
 /// The state that manifest `version` holds after `edit`. `version` is one more than that of
 /// `state`.
-pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) -> Outcome {
+pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) -> EditResult {
     if state.dropped {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     }
     let next = match edit {
         Edit::Seal => seal(state, version),
@@ -34,7 +33,7 @@ pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) 
     if broken.is_empty() {
         Ok(next)
     } else {
-        Err(Refusal::Invalid(Error::internal(format!(
+        Err(EditRefusal::Invalid(Error::internal(format!(
             "a {} would break the database: {}",
             edit.kind(),
             broken.join("; ")
@@ -42,39 +41,40 @@ pub fn apply(state: &DatabaseState, version: u64, edit: &Edit, limits: &Limits) 
     }
 }
 
-fn seal(state: &DatabaseState, version: u64) -> Outcome {
+fn seal(state: &DatabaseState, version: u64) -> EditResult {
     if state.is_sealed() {
-        return Err(Refusal::Nothing);
+        return Err(EditRefusal::Nothing);
     }
     Ok(DatabaseState { epoch: version, ..state.clone() })
 }
 
-fn freeze(state: &DatabaseState, floor: u64, epoch: u64, segments: &[SegmentName]) -> Outcome {
+fn freeze(state: &DatabaseState, floor: u64, epoch: u64, segments: &[SegmentName]) -> EditResult {
     if state.frozen.is_some() || state.floor != floor || state.epoch != epoch || !state.is_sealed() {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     }
     Ok(DatabaseState { frozen: Some(segments.to_vec()), ..state.clone() })
 }
 
-fn define_tables(state: &DatabaseState, wanted: &[define::NewColumns], limits: &Limits) -> Outcome {
+fn define_tables(state: &DatabaseState, wanted: &[schema_changes::NewColumns], limits: &Limits) -> EditResult {
     let mut next = state.clone();
     let mut changed = false;
     for wish in wanted {
-        let defined = define::define(&next, TableId(next.next_table), wish, limits).map_err(Refusal::Invalid)?;
+        let defined =
+            schema_changes::define(&next, TableId(next.next_table), wish, limits).map_err(EditRefusal::Invalid)?;
         let Some(table) = defined else { continue };
         next.next_table = next.next_table.max(table.id.0 + 1);
         next.tables.insert(wish.table.clone(), Arc::new(table));
         changed = true;
     }
-    if changed { Ok(next) } else { Err(Refusal::Nothing) }
+    if changed { Ok(next) } else { Err(EditRefusal::Nothing) }
 }
 
-fn create_table(state: &DatabaseState, name: &str, columns: &[(String, ColumnKind)], limits: &Limits) -> Outcome {
-    let invalid = |code, message: String| Err(Refusal::Invalid(Error::new(code, message)));
+fn create_table(state: &DatabaseState, name: &str, columns: &[(String, ColumnKind)], limits: &Limits) -> EditResult {
+    let invalid = |code, message: String| Err(EditRefusal::Invalid(Error::new(code, message)));
     if state.tables.contains_key(name) {
         return invalid(Code::TableExists, format!("Table {name} already exists."));
     }
-    check_name("Table name", name).map_err(Refusal::Invalid)?;
+    check_name("Table name", name).map_err(EditRefusal::Invalid)?;
     if state.tables.len() >= limits.tables_per_database {
         return invalid(
             Code::Catalog,
@@ -84,7 +84,7 @@ fn create_table(state: &DatabaseState, name: &str, columns: &[(String, ColumnKin
     if !columns.iter().any(|(_, kind)| matches!(kind, ColumnKind::Field(_))) {
         return invalid(Code::NoField, "Semantic error: There must be at least one field column.".to_owned());
     }
-    let mut table = define::new_table(TableId(state.next_table));
+    let mut table = schema_changes::new_table(TableId(state.next_table));
     let (tags, fields): (Vec<_>, Vec<_>) = columns.iter().partition(|(_, kind)| *kind == ColumnKind::Tag);
     for (column, kind) in tags.into_iter().chain(fields) {
         if table.schema.column(column).is_some() {
@@ -93,8 +93,8 @@ fn create_table(state: &DatabaseState, name: &str, columns: &[(String, ColumnKin
                 format!("Semantic error: column {column} already exists in table {name}"),
             );
         }
-        let column = Column { id: define::next_id(&mut table), name: column.clone(), kind: *kind };
-        define::add_column(&mut table, name, column, limits).map_err(Refusal::Invalid)?;
+        let column = Column { id: schema_changes::next_id(&mut table), name: column.clone(), kind: *kind };
+        schema_changes::add_column(&mut table, name, column, limits).map_err(EditRefusal::Invalid)?;
     }
     let mut next = state.clone();
     next.next_table += 1;
@@ -102,12 +102,12 @@ fn create_table(state: &DatabaseState, name: &str, columns: &[(String, ColumnKin
     Ok(next)
 }
 
-fn drop_table(state: &DatabaseState, version: u64, name: &str) -> Outcome {
+fn drop_table(state: &DatabaseState, version: u64, name: &str) -> EditResult {
     if !state.tables.contains_key(name) {
-        return Err(Refusal::Nothing);
+        return Err(EditRefusal::Nothing);
     }
     if state.frozen.is_some() {
-        return Err(Refusal::FlushFirst);
+        return Err(EditRefusal::FlushFirst);
     }
     let mut next = state.clone();
     next.tables.remove(name);

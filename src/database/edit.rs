@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::{ColumnKind, DataFile, Error, Sum, TableId};
-use crate::store::paths::SegmentName;
+use crate::model::paths::SegmentName;
+use crate::model::{ColumnKind, DataFile, Digest, Error, TableId};
 
-use super::{Expired, Leaf, NewColumns};
+use super::{DatabaseState, Expired, FileList, NewColumns};
 
 /// One change, decided against an older state and applied to the newest.
 #[derive(Debug, Clone)]
@@ -32,15 +32,15 @@ pub enum Edit {
         inputs: Vec<String>,
         outputs: Vec<DataFile>,
         /// Sum of what newer points replaced and of what was too old.
-        dropped: Sum,
+        dropped: Digest,
         base: u64,
     },
-    /// Lists of data files were written as leaves.
+    /// Lists of data files were written as file lists.
     Pack {
         tables: Vec<Packed>,
         base: u64,
     },
-    /// The files of a leaf come back into the manifest, to be worked on.
+    /// The files of a file list come back into the manifest, to be worked on.
     Unpack {
         table: TableId,
         leaf: String,
@@ -57,7 +57,7 @@ pub enum Edit {
         name: String,
     },
     DropDatabase,
-    /// Data files and leaves whose every row is past the database's retention.
+    /// Data files and file lists whose every row is past the database's retention.
     Expire {
         tables: Vec<Expired>,
     },
@@ -71,25 +71,28 @@ pub struct FlushedTable {
     pub table: TableId,
     pub files: Vec<DataFile>,
     /// Sum of the segments' rows that went in.
-    pub consumed: Sum,
+    pub consumed: Digest,
     /// Sum of what newer points replaced.
-    pub dropped: Sum,
+    pub dropped: Digest,
 }
 
-/// A table's new leaf.
+/// A table's new file list.
 #[derive(Debug, Clone)]
 pub struct Packed {
     pub table: TableId,
-    pub leaf: Leaf,
+    pub leaf: FileList,
     /// Files of the manifest that it lists.
     pub files: Vec<String>,
-    /// A leaf whose files it lists too, and which it replaces.
+    /// A file list whose files it lists too, and which it replaces.
     pub replaces: Option<String>,
 }
 
+/// The next state, or why there is none.
+pub(super) type EditResult = Result<DatabaseState, EditRefusal>;
+
 /// Why an edit does not apply to the newest state.
 #[derive(Debug, Clone)]
-pub enum Refusal {
+pub enum EditRefusal {
     /// There is nothing to do.
     Nothing,
     /// Somebody else's commit made the job's work void; its outputs are garbage.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{DatabaseState, Expired, FlushedTable, Packed, Refusal, Table, apply::Outcome};
-use crate::model::{DataFile, Error, Sum, TableId};
-use crate::store::paths::SegmentName;
+use super::{DatabaseState, EditRefusal, Expired, FlushedTable, Packed, Table, edit::EditResult};
+use crate::model::paths::SegmentName;
+use crate::model::{DataFile, Digest, Error, TableId};
 
 pub(super) fn flush(
     state: &DatabaseState,
@@ -12,12 +12,12 @@ pub(super) fn flush(
     consumed: &[SegmentName],
     base: u64,
     tables: &[FlushedTable],
-) -> Outcome {
+) -> EditResult {
     if state.floor != floor || state.gc_fence > base {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     }
     let Some(rest) = state.frozen.as_ref().and_then(|frozen| frozen.strip_prefix(consumed)) else {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     };
     let mut next = state.clone();
     for flushed in tables {
@@ -45,27 +45,27 @@ pub(super) fn merge(
     table: TableId,
     inputs: &[String],
     outputs: &[DataFile],
-    dropped: Sum,
+    dropped: Digest,
     base: u64,
-) -> Outcome {
+) -> EditResult {
     if state.gc_fence > base {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     }
-    let Some((_, current)) = state.table_by_id(table) else { return Err(Refusal::Superseded) };
+    let Some((_, current)) = state.table_by_id(table) else { return Err(EditRefusal::Superseded) };
     let (gone, kept) = take(current, inputs)?;
     let consumed = sum_of(&gone);
     let produced = outputs.iter().fold(dropped, |sum, file| sum.plus(file.sum));
     if consumed != produced {
         return Err(lost_points("merge", table, consumed, produced));
     }
-    // What lies between the inputs in a leaf was not there when the job was planned.
+    // What lies between the inputs in a file list was not there when the job was planned.
     let meets_leaf =
         |file: &DataFile| current.leaves.iter().any(|leaf| leaf.may_overlap(file.order, file.min_time, file.max_time));
     // What lies between them in the manifest came of another merge, whose claim is as good.
     let meets_file =
         |file: &DataFile| kept.iter().any(|other| other.order.overlaps(file.order) && other.may_share_points(file));
     if outputs.iter().any(|file| meets_leaf(file) || meets_file(file)) {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     }
     let mut next = state.clone();
     change_table(&mut next, table, |table| {
@@ -77,9 +77,9 @@ pub(super) fn merge(
 }
 
 /// Tables that changed too much meanwhile keep their files where they are; the others are packed.
-pub(super) fn pack(state: &DatabaseState, tables: &[Packed], base: u64) -> Outcome {
+pub(super) fn pack(state: &DatabaseState, tables: &[Packed], base: u64) -> EditResult {
     if state.gc_fence > base {
-        return Err(Refusal::Superseded);
+        return Err(EditRefusal::Superseded);
     }
     let mut next = state.clone();
     let mut packed = 0;
@@ -93,7 +93,7 @@ pub(super) fn pack(state: &DatabaseState, tables: &[Packed], base: u64) -> Outco
                 found => found,
             },
         };
-        let before = replaced.map_or(Sum::default(), |leaf| leaf.sum).plus(sum_of(&moved));
+        let before = replaced.map_or(Digest::default(), |leaf| leaf.sum).plus(sum_of(&moved));
         let count = replaced.map_or(0, |leaf| leaf.files) + moved.len();
         if before != job.leaf.sum || count != job.leaf.files {
             return Err(lost_points("pack", job.table, before, job.leaf.sum));
@@ -106,10 +106,10 @@ pub(super) fn pack(state: &DatabaseState, tables: &[Packed], base: u64) -> Outco
         })?;
         packed += 1;
     }
-    if packed == 0 { Err(Refusal::Superseded) } else { Ok(next) }
+    if packed == 0 { Err(EditRefusal::Superseded) } else { Ok(next) }
 }
 
-pub(super) fn unpack(state: &DatabaseState, table: TableId, leaf: &str, files: &[Arc<DataFile>]) -> Outcome {
+pub(super) fn unpack(state: &DatabaseState, table: TableId, leaf: &str, files: &[Arc<DataFile>]) -> EditResult {
     let mut next = state.clone();
     let mut found = None;
     change_table(&mut next, table, |table| {
@@ -117,7 +117,7 @@ pub(super) fn unpack(state: &DatabaseState, table: TableId, leaf: &str, files: &
         found = position.map(|position| table.leaves.remove(position));
         table.files.extend_from_slice(files);
     })?;
-    let Some(found) = found else { return Err(Refusal::Superseded) };
+    let Some(found) = found else { return Err(EditRefusal::Superseded) };
     let sum = sum_of(files);
     if sum != found.sum || files.len() != found.files {
         return Err(lost_points("unpack", table, found.sum, sum));
@@ -125,7 +125,7 @@ pub(super) fn unpack(state: &DatabaseState, table: TableId, leaf: &str, files: &
     Ok(next)
 }
 
-pub(super) fn expire(state: &DatabaseState, tables: &[Expired]) -> Outcome {
+pub(super) fn expire(state: &DatabaseState, tables: &[Expired]) -> EditResult {
     let mut next = state.clone();
     let mut removed = 0;
     for expired in tables {
@@ -140,29 +140,29 @@ pub(super) fn expire(state: &DatabaseState, tables: &[Expired]) -> Outcome {
             table.dropped = old.iter().fold(table.dropped.plus(sum_of(&gone)), |sum, leaf| sum.plus(leaf.sum));
         });
     }
-    if removed == 0 { Err(Refusal::Nothing) } else { Ok(next) }
+    if removed == 0 { Err(EditRefusal::Nothing) } else { Ok(next) }
 }
 
 type Files = Vec<Arc<DataFile>>;
 
 /// The named files of a table, and the others.
-fn take(table: &Table, names: &[String]) -> Result<(Files, Files), Refusal> {
+fn take(table: &Table, names: &[String]) -> Result<(Files, Files), EditRefusal> {
     let (named, others): (Files, Files) = table.files.iter().cloned().partition(|file| names.contains(&file.path));
-    if named.len() == names.len() { Ok((named, others)) } else { Err(Refusal::Superseded) }
+    if named.len() == names.len() { Ok((named, others)) } else { Err(EditRefusal::Superseded) }
 }
 
-fn sum_of(files: &[Arc<DataFile>]) -> Sum {
-    files.iter().fold(Sum::default(), |sum, file| sum.plus(file.sum))
+fn sum_of(files: &[Arc<DataFile>]) -> Digest {
+    files.iter().fold(Digest::default(), |sum, file| sum.plus(file.sum))
 }
 
-fn lost_points(what: &str, table: TableId, consumed: Sum, produced: Sum) -> Refusal {
-    Refusal::Invalid(Error::internal(format!(
+fn lost_points(what: &str, table: TableId, consumed: Digest, produced: Digest) -> EditRefusal {
+    EditRefusal::Invalid(Error::internal(format!(
         "a {what} of table {table} would not conserve its points: {consumed:?} went in, {produced:?} came out"
     )))
 }
 
-fn change_table(state: &mut DatabaseState, id: TableId, change: impl FnOnce(&mut Table)) -> Result<(), Refusal> {
-    let table = state.tables.values_mut().find(|table| table.id == id).ok_or(Refusal::Superseded)?;
+fn change_table(state: &mut DatabaseState, id: TableId, change: impl FnOnce(&mut Table)) -> Result<(), EditRefusal> {
+    let table = state.tables.values_mut().find(|table| table.id == id).ok_or(EditRefusal::Superseded)?;
     // A new one, not the old one changed: the old one's text would no longer be true.
     let mut changed = Table::clone(table);
     change(&mut changed);

@@ -1,7 +1,7 @@
 //! What must hold of one state, and of one step. Checked on every commit and by `siltdb check`.
 
 use super::{DatabaseState, Table};
-use crate::model::{DataFile, Sum};
+use crate::model::{DataFile, Digest};
 
 /// What is wrong with a state by itself (I5, I7, I12, I16), in plain words; empty when all is well.
 pub fn violations(state: &DatabaseState, version: u64) -> Vec<String> {
@@ -22,7 +22,7 @@ pub fn violations(state: &DatabaseState, version: u64) -> Vec<String> {
 }
 
 fn table_violations(name: &str, table: &Table, found: &mut Vec<String>) {
-    let live = table.files.iter().fold(Sum::default(), |sum, file| sum.plus(file.sum));
+    let live = table.files.iter().fold(Digest::default(), |sum, file| sum.plus(file.sum));
     let live = table.leaves.iter().fold(live, |sum, leaf| sum.plus(leaf.sum));
     if live.plus(table.dropped) != table.settled {
         found.push(format!(
@@ -39,8 +39,8 @@ fn table_violations(name: &str, table: &Table, found: &mut Vec<String>) {
     }
 }
 
-/// I5 of some live files of a table: no two may count a point twice. Of files in leaves it held when
-/// they were packed, and whatever comes later is of newer segments or keeps away from the leaf; only a
+/// I5 of some live files of a table: no two may count a point twice. Of files in file lists it held when
+/// they were packed, and whatever comes later is of newer segments or keeps away from the file list; only a
 /// check reads them to look again.
 ///
 /// Sorted by segments first: disjoint neighbours end the inner walk at once, which is the rule.

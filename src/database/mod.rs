@@ -1,17 +1,17 @@
 //! One database's manifest: its tables, columns, data files and epochs, and the closed list of
 //! edits that turn one state into the next.
 //!
-//! In: a state and an [`Edit`]. Out: the next state, or a [`Refusal`]. Invariants: those of the
+//! In: a state and an [`Edit`]. Out: the next state, or a [`EditRefusal`]. Invariants: those of the
 //! crate's front page that speak of one manifest (I5, I7, I12, I16), checked by [`invariants`] on
 //! every commit. Never: bytes of segments or Parquet, the store, anything asynchronous.
 
 mod apply;
-mod define;
 mod edit;
+mod file_list;
 mod files;
 mod invariants;
-mod leaf;
 mod plan;
+mod schema_changes;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -21,18 +21,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DataFile, DatabaseId, DatabaseOptions, OrderKey, Sum, TableId, TableSchema, TenantId};
-use crate::store::paths::SegmentName;
+use crate::model::paths::SegmentName;
+use crate::model::{DataFile, DatabaseId, DatabaseOptions, Digest, OrderKey, TableId, TableSchema, TenantId};
 
 pub use apply::apply;
-pub use define::{NewColumns, Resolution, resolve};
-pub use edit::{Edit, FlushedTable, Packed, Refusal};
+pub use edit::{Edit, EditRefusal, FlushedTable, Packed};
+pub use file_list::{FileList, decode_leaf, encode_leaf};
 pub use invariants::{file_violations, violations};
-pub use leaf::{Leaf, decode_leaf, encode_leaf};
 pub use plan::{
     Expired, MergeJob, PackJob, Rules, Sizes, UnpackJob, expired_files, horizon, is_worth_unpacking, merge_jobs,
     pack_jobs, unpack_jobs,
 };
+pub use schema_changes::{NewColumns, Resolution, resolve};
 
 use text::Text;
 
@@ -70,11 +70,11 @@ pub struct Table {
     pub files: Vec<Arc<DataFile>>,
     /// The other live data files, as lists in objects of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<FileList>,
     /// Sum of all segment rows ever settled: always the sum of the live files plus `dropped`.
-    pub settled: Sum,
+    pub settled: Digest,
     /// Sum of what newer points replaced and of what expired.
-    pub dropped: Sum,
+    pub dropped: Digest,
     #[serde(skip)]
     text: Text,
 }

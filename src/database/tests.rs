@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ledger::State;
+use crate::ledger::LedgerState;
 use crate::model::limits::Limits;
 use crate::model::{Code, ColumnKind, FieldType, OrderRange};
 
@@ -11,7 +11,7 @@ fn database() -> DatabaseState {
     DatabaseState::new(TenantId(1), DatabaseId(2), DatabaseOptions::default())
 }
 
-fn step(state: &DatabaseState, version: u64, edit: &Edit) -> Result<DatabaseState, Refusal> {
+fn step(state: &DatabaseState, version: u64, edit: &Edit) -> Result<DatabaseState, EditRefusal> {
     apply(state, version, edit, &Limits::default())
 }
 
@@ -28,8 +28,8 @@ fn segment(epoch: u64) -> SegmentName {
     SegmentName { order: order(epoch), tables: 1, place: None }
 }
 
-fn sum(rows: u64) -> Sum {
-    Sum { rows, cells: rows * 2, hash: rows * 1_000 }
+fn sum(rows: u64) -> Digest {
+    Digest { rows, cells: rows * 2, hash: rows * 1_000 }
 }
 
 fn file(path: &str, epoch: u64, times: (i64, i64), rows: u64) -> DataFile {
@@ -63,7 +63,7 @@ fn settled(times_a: (i64, i64), times_b: (i64, i64)) -> DatabaseState {
 }
 
 fn flush(state: &DatabaseState, consumed: &[SegmentName], file: DataFile) -> Edit {
-    let table = FlushedTable { table: TableId(1), consumed: file.sum, dropped: Sum::default(), files: vec![file] };
+    let table = FlushedTable { table: TableId(1), consumed: file.sum, dropped: Digest::default(), files: vec![file] };
     Edit::Flush { floor: state.floor, consumed: consumed.to_vec(), base: 1, tables: vec![table] }
 }
 
@@ -79,14 +79,16 @@ fn columns_stand_in_cnosdbs_order_and_have_ids_in_the_order_written() {
     let state =
         step(&state, 3, &define("t", &[("c", ColumnKind::Tag), ("a", ColumnKind::Tag), ("y", DOUBLE)])).unwrap();
     assert_eq!(names(&state), "time0 a3 b2 z1 c4 y5");
-    assert!(matches!(step(&state, 4, &define("t", &[("y", DOUBLE)])), Err(Refusal::Nothing)));
+    assert!(matches!(step(&state, 4, &define("t", &[("y", DOUBLE)])), Err(EditRefusal::Nothing)));
 }
 
 #[test]
 fn a_conflict_names_table_column_and_both_types() {
     let state = step(&database(), 2, &define("t", &[("v", DOUBLE)])).unwrap();
     for (kind, spelled) in [(ColumnKind::Field(FieldType::BigInt), "BIGINT"), (ColumnKind::Tag, "TAG")] {
-        let Err(Refusal::Invalid(error)) = step(&state, 3, &define("t", &[("v", kind)])) else { panic!("accepted") };
+        let Err(EditRefusal::Invalid(error)) = step(&state, 3, &define("t", &[("v", kind)])) else {
+            panic!("accepted")
+        };
         assert_eq!(error.code, Code::TypeConflict);
         assert_eq!(
             error.message,
@@ -104,7 +106,7 @@ fn a_flush_moves_the_floor_once() {
     assert!(state.frozen.is_none());
     assert!(violations(&state, 8).is_empty());
     let again = flush(&DatabaseState { floor: 3, ..state.clone() }, &[segment(3)], file("c", 3, (10, 19), 7));
-    assert!(matches!(step(&state, 9, &again), Err(Refusal::Superseded)));
+    assert!(matches!(step(&state, 9, &again), Err(EditRefusal::Superseded)));
 }
 
 #[test]
@@ -121,7 +123,7 @@ fn a_flush_may_consume_a_prefix() {
     assert_eq!((state.floor, state.frozen.as_deref()), (1, Some(&names[2..])));
     let mut second = file("b", 1, (0, 9), 5);
     second.order = OrderRange::of(names[2].order);
-    assert!(matches!(step(&state, 6, &flush(&state, &names[1..], second.clone())), Err(Refusal::Superseded)));
+    assert!(matches!(step(&state, 6, &flush(&state, &names[1..], second.clone())), Err(EditRefusal::Superseded)));
     state = step(&state, 6, &flush(&state, &names[2..], second)).unwrap();
     assert_eq!((state.floor, state.frozen), (3, None));
 }
@@ -134,10 +136,10 @@ fn a_freeze_needs_the_floor_and_the_epoch_it_was_listed_at() {
     let grown = step(&state, 4, &Edit::DropTable { name: "t".to_owned() }).unwrap();
     assert_eq!(grown.epoch, 4);
     let stale = Edit::Freeze { floor: 1, epoch: 3, segments: vec![segment(1)] };
-    assert!(matches!(step(&grown, 5, &stale), Err(Refusal::Superseded)));
+    assert!(matches!(step(&grown, 5, &stale), Err(EditRefusal::Superseded)));
     let frozen = step(&state, 4, &stale).unwrap();
-    assert!(matches!(step(&frozen, 5, &Edit::DropTable { name: "t".to_owned() }), Err(Refusal::FlushFirst)));
-    assert!(matches!(step(&frozen, 5, &Edit::Seal), Err(Refusal::Nothing)));
+    assert!(matches!(step(&frozen, 5, &Edit::DropTable { name: "t".to_owned() }), Err(EditRefusal::FlushFirst)));
+    assert!(matches!(step(&frozen, 5, &Edit::Seal), Err(EditRefusal::Nothing)));
 }
 
 #[test]
@@ -150,15 +152,15 @@ fn a_merge_needs_its_inputs_and_the_fence() {
         table: TableId(1),
         inputs: vec!["a".to_owned(), "b".to_owned()],
         outputs: vec![output.clone()],
-        dropped: Sum::default(),
+        dropped: Digest::default(),
         base,
     };
     let merged = step(&state, 9, &merge(8)).unwrap();
     assert_eq!(merged.tables["t"].files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["c"]);
-    assert!(matches!(step(&merged, 10, &merge(8)), Err(Refusal::Superseded)));
+    assert!(matches!(step(&merged, 10, &merge(8)), Err(EditRefusal::Superseded)));
     let fenced = step(&state, 9, &Edit::Collect).unwrap();
     assert_eq!(fenced.gc_fence, 8);
-    assert!(matches!(step(&fenced, 10, &merge(7)), Err(Refusal::Superseded)));
+    assert!(matches!(step(&fenced, 10, &merge(7)), Err(EditRefusal::Superseded)));
     assert!(step(&fenced, 10, &merge(8)).is_ok());
 }
 
@@ -171,10 +173,10 @@ fn lost_and_doubled_points_are_refused() {
         table: TableId(1),
         inputs: vec!["a".to_owned(), "b".to_owned()],
         outputs: vec![output],
-        dropped: Sum::default(),
+        dropped: Digest::default(),
         base: 8,
     };
-    let Err(Refusal::Invalid(error)) = step(&state, 9, &merge) else { panic!("accepted") };
+    let Err(EditRefusal::Invalid(error)) = step(&state, 9, &merge) else { panic!("accepted") };
     assert!(error.message.contains("conserve"), "{error}");
 }
 
@@ -184,7 +186,7 @@ fn files_that_could_count_twice_are_refused() {
     state = step(&state, 9, &Edit::Seal).unwrap();
     state = step(&state, 10, &Edit::Freeze { floor: 6, epoch: 9, segments: vec![segment(6)] }).unwrap();
     // A file that claims to come from epoch 3 and overlaps file b in time.
-    let Err(Refusal::Invalid(error)) = step(&state, 11, &flush(&state, &[segment(6)], file("x", 3, (15, 16), 1)))
+    let Err(EditRefusal::Invalid(error)) = step(&state, 11, &flush(&state, &[segment(6)], file("x", 3, (15, 16), 1)))
     else {
         panic!("accepted")
     };
@@ -194,8 +196,8 @@ fn files_that_could_count_twice_are_refused() {
 #[test]
 fn a_dropped_database_takes_no_more_edits() {
     let state = step(&database(), 2, &Edit::DropDatabase).unwrap();
-    assert!(matches!(step(&state, 3, &Edit::Seal), Err(Refusal::Superseded)));
-    assert!(matches!(step(&state, 3, &define("t", &[("v", DOUBLE)])), Err(Refusal::Superseded)));
+    assert!(matches!(step(&state, 3, &Edit::Seal), Err(EditRefusal::Superseded)));
+    assert!(matches!(step(&state, 3, &define("t", &[("v", DOUBLE)])), Err(EditRefusal::Superseded)));
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn create_table_wants_a_field_and_unique_names() {
         (&[("v", DOUBLE), ("v", ColumnKind::Tag)], Code::ColumnExists),
         (&[("time", DOUBLE)], Code::ColumnExists),
     ] {
-        let Err(Refusal::Invalid(error)) = create(columns) else { panic!("accepted") };
+        let Err(EditRefusal::Invalid(error)) = create(columns) else { panic!("accepted") };
         assert_eq!(error.code, code);
     }
 }
@@ -266,12 +268,12 @@ fn unchanged_tables_are_shared_and_changed_ones_are_not() {
     assert_eq!(second.tables["u"].schema.columns.len(), 3);
 }
 
-fn packed(state: &DatabaseState, names: &[&str], replaces: Option<&Leaf>, listed: &[Arc<DataFile>]) -> Packed {
+fn packed(state: &DatabaseState, names: &[&str], replaces: Option<&FileList>, listed: &[Arc<DataFile>]) -> Packed {
     let table = &state.tables["t"];
     let mut files: Vec<Arc<DataFile>> = listed.to_vec();
     files.extend(table.files.iter().filter(|file| names.contains(&file.path.as_str())).cloned());
     let bytes = encode_leaf(&files).unwrap();
-    let leaf = Leaf::of(format!("leaf/{}", names.join("")), bytes.len() as u64, &files).unwrap();
+    let leaf = FileList::of(format!("leaf/{}", names.join("")), bytes.len() as u64, &files).unwrap();
     assert_eq!(decode_leaf("leaf", &leaf, &bytes).unwrap(), files);
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     Packed { table: TableId(1), leaf, files: names, replaces: replaces.map(|leaf| leaf.path.clone()) }
@@ -286,22 +288,22 @@ fn files_move_into_leaves_and_back() {
     let one = step(&state, 9, &pack(&first, 8)).unwrap();
     assert_eq!((one.tables["t"].files.len(), one.tables["t"].leaves.len()), (1, 1));
     assert!(violations(&one, 9).is_empty());
-    assert!(matches!(step(&one, 10, &pack(&first, 8)), Err(Refusal::Superseded)), "the file has moved");
+    assert!(matches!(step(&one, 10, &pack(&first, 8)), Err(EditRefusal::Superseded)), "the file has moved");
     let second = packed(&one, &["b"], Some(&first.leaf), &files[..1]);
     let two = step(&one, 10, &pack(&second, 9)).unwrap();
     assert_eq!((two.tables["t"].files.len(), &two.tables["t"].leaves), (0, &vec![second.leaf.clone()]));
     let fenced = step(&two, 11, &Edit::Collect).unwrap();
-    assert!(matches!(step(&fenced, 12, &pack(&second, 9)), Err(Refusal::Superseded)), "the fence");
+    assert!(matches!(step(&fenced, 12, &pack(&second, 9)), Err(EditRefusal::Superseded)), "the fence");
     let unpack = |files: &[Arc<DataFile>]| Edit::Unpack {
         table: TableId(1),
         leaf: second.leaf.path.clone(),
         files: files.to_vec(),
     };
-    let Err(Refusal::Invalid(error)) = step(&two, 11, &unpack(&files[..1])) else { panic!("a file got lost") };
+    let Err(EditRefusal::Invalid(error)) = step(&two, 11, &unpack(&files[..1])) else { panic!("a file got lost") };
     assert!(error.message.contains("conserve"), "{error}");
     let back = step(&two, 11, &unpack(&files)).unwrap();
     assert_eq!((back.tables["t"].files.len(), back.tables["t"].leaves.len()), (2, 0));
-    assert!(matches!(step(&back, 12, &unpack(&files)), Err(Refusal::Superseded)));
+    assert!(matches!(step(&back, 12, &unpack(&files)), Err(EditRefusal::Superseded)));
     let expired = Expired { table: TableId(1), files: Vec::new(), leaves: vec![second.leaf.clone()] };
     let gone = step(&two, 11, &Edit::Expire { tables: vec![expired] }).unwrap();
     assert_eq!(gone.tables["t"].dropped, sum(5).plus(sum(7)));
@@ -320,21 +322,21 @@ fn a_merge_around_a_leaf_is_void() {
     output.order = OrderRange { first: order(1), last: order(6) };
     output.sum = sum(5).plus(sum(3));
     let inputs = vec!["a".to_owned(), "c".to_owned()];
-    let merge = Edit::Merge { table: TableId(1), inputs, outputs: vec![output], dropped: Sum::default(), base: 12 };
-    assert!(matches!(step(&state, 13, &merge), Err(Refusal::Superseded)));
+    let merge = Edit::Merge { table: TableId(1), inputs, outputs: vec![output], dropped: Digest::default(), base: 12 };
+    assert!(matches!(step(&state, 13, &merge), Err(EditRefusal::Superseded)));
 }
 
 #[test]
 fn a_damaged_leaf_is_noticed() {
     let files = settled((0, 9), (10, 19)).tables["t"].files.clone();
     let bytes = encode_leaf(&files).unwrap();
-    let leaf = Leaf::of("leaf/x".to_owned(), bytes.len() as u64, &files).unwrap();
+    let leaf = FileList::of("leaf/x".to_owned(), bytes.len() as u64, &files).unwrap();
     for position in 0..bytes.len() {
         let mut damaged = bytes.to_vec();
         damaged[position] ^= 1;
         let error = decode_leaf("leaf/x", &leaf, &damaged).expect_err("a flipped bit went unnoticed");
         assert!(error.message.contains("leaf/x"), "{error}");
     }
-    let other = Leaf { rows: 1, ..leaf };
+    let other = FileList { rows: 1, ..leaf };
     assert!(decode_leaf("leaf/x", &other, &bytes).is_err(), "another list than the manifest's");
 }

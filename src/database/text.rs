@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{DatabaseState, Table};
-use crate::ledger::State;
+use crate::ledger::LedgerState;
 
 /// The text of a table, once it was needed. A copy of the table begins without: it is made to be
 /// changed.
@@ -48,12 +48,12 @@ fn table(line: &str, before: Option<&DatabaseState>) -> Outcome<(String, Arc<Tab
     Ok((name, Arc::new(table)))
 }
 
-impl State for DatabaseState {
+impl LedgerState for DatabaseState {
     fn list_from(&self, _version: u64) -> u64 {
         self.floor
     }
 
-    fn is_passing(&self) -> bool {
+    fn is_intermediate(&self) -> bool {
         self.frozen.is_some() || self.is_sealed()
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Duties, Effort, Engine, Report, databases::OpenDatabase, order::ENDED_AHEAD};
+use super::{Budget, Engine, Report, Tasks, databases::DatabaseHandle, order::ENDED_AHEAD};
 use crate::database::{DatabaseState, expired_files, merge_jobs, pack_jobs, unpack_jobs};
 use crate::ledger::Manifest;
 use crate::model::{Code, DatabaseId, Error};
@@ -30,15 +30,15 @@ pub async fn run_background(engine: Engine) {
         // So that a clock that is set ahead and back again does not go unseen.
         engine.clock_steps();
         let now = engine.now();
-        for open in engine.open_databases() {
-            if is_due(&engine, &open, now) {
-                let duties = Duties { flush: true, merge: true, ..Duties::NONE };
-                tend(&engine, &open, duties, &mut failing).await;
+        for handle in engine.open_databases() {
+            if is_due(&engine, &handle, now) {
+                let tasks = Tasks { flush: true, merge: true, ..Tasks::NONE };
+                maintain_or_pause(&engine, &handle, tasks, &mut failing).await;
             }
         }
         if last_round.elapsed() >= ROUND {
             last_round = Instant::now();
-            round(&engine, &mut failing).await;
+            sweep(&engine, &mut failing).await;
         }
     }
 }
@@ -88,18 +88,18 @@ impl Trouble {
     }
 }
 
-fn is_due(engine: &Engine, open: &OpenDatabase, now: i64) -> bool {
-    let (triggers, tail) = (&engine.options().flush, open.tail());
-    let age = open.oldest().map_or(0, |oldest| u64::try_from(now).unwrap_or(0).saturating_sub(oldest));
+fn is_due(engine: &Engine, handle: &DatabaseHandle, now: i64) -> bool {
+    let (triggers, tail) = (&engine.options().flush, handle.tail());
+    let age = handle.oldest().map_or(0, |oldest| u64::try_from(now).unwrap_or(0).saturating_sub(oldest));
     tail.segments >= triggers.segments
         || (tail.segments > 0 && tail.bytes >= triggers.bytes)
         || (tail.segments > 0 && u128::from(age) >= triggers.age.as_nanos())
         // Somebody's clock ran ahead: the sooner the epoch ends, the sooner time orders writes again.
         || (tail.segments > 0
-            && open.ledger.cached().is_some_and(|manifest| engine.ahead(open, manifest.state.epoch) > ENDED_AHEAD))
+            && handle.ledger.cached().is_some_and(|manifest| engine.ahead(handle, manifest.state.epoch) > ENDED_AHEAD))
 }
 
-async fn round(engine: &Engine, failing: &mut Failing) {
+async fn sweep(engine: &Engine, failing: &mut Failing) {
     let catalog = match engine.newest_catalog().await {
         Ok(catalog) => catalog,
         Err(error) => {
@@ -110,63 +110,63 @@ async fn round(engine: &Engine, failing: &mut Failing) {
     if let Err(error) = engine.collect_catalog(&catalog).await {
         tracing::warn!(%error, "old catalogs and dropped databases could not be collected");
     }
-    engine.inner.catalog.catch_up(engine.store()).await;
-    for open in engine.all_databases(&catalog) {
-        match engine.look(&open, engine.store()).await {
+    engine.inner.catalog.flush_hint(engine.store()).await;
+    for handle in engine.all_databases(&catalog) {
+        match engine.look(&handle, engine.store()).await {
             Ok(listing) => {
-                let duties = needed(engine, &open, &listing.manifest);
-                if duties != Duties::NONE {
-                    tend(engine, &open, duties, failing).await;
+                let tasks = due_tasks(engine, &handle, &listing.manifest);
+                if tasks != Tasks::NONE {
+                    maintain_or_pause(engine, &handle, tasks, failing).await;
                 }
             }
-            Err(error) => tracing::warn!(database = %open.id, %error, "a database could not be looked at"),
+            Err(error) => tracing::warn!(database = %handle.id, %error, "a database could not be looked at"),
         }
     }
 }
 
 /// What a database needs, judged without asking the store any more.
-pub(super) fn needed(engine: &Engine, open: &OpenDatabase, manifest: &Manifest<DatabaseState>) -> Duties {
+pub(super) fn due_tasks(engine: &Engine, handle: &DatabaseHandle, manifest: &Manifest<DatabaseState>) -> Tasks {
     let now = engine.now();
     let (state, rules) = (&manifest.state, engine.rules(false));
     let merge = !merge_jobs(state, rules).is_empty()
         || !unpack_jobs(state, rules).is_empty()
         || !pack_jobs(state, rules).is_empty();
-    Duties {
-        flush: is_due(engine, open, now),
+    Tasks {
+        flush: is_due(engine, handle, now),
         merge,
         retain: !expired_files(&manifest.state, now).is_empty(),
         // Garbage comes of commits alone. What is too young to go now has to be looked at again.
-        collect: open.collected_at() < manifest.version,
+        collect: handle.collected_at() < manifest.version,
     }
 }
 
-/// Does duties of one database. What fails is tried again after a pause that grows, and logged once for each
+/// Does tasks of one database. What fails is tried again after a pause that grows, and logged once for each
 /// kind of failure; that the store takes no writes is said by [`watch_refusals`].
-async fn tend(engine: &Engine, open: &Arc<OpenDatabase>, duties: Duties, failing: &mut Failing) {
-    if failing.get(&open.id).is_some_and(|trouble| Instant::now() < trouble.until) {
+async fn maintain_or_pause(engine: &Engine, handle: &Arc<DatabaseHandle>, tasks: Tasks, failing: &mut Failing) {
+    if failing.get(&handle.id).is_some_and(|trouble| Instant::now() < trouble.until) {
         return;
     }
     let mut report = Report::default();
-    let done = engine.maintain_open(open, duties, Effort::default(), &mut report).await;
-    if done.is_ok() && failing.remove(&open.id).is_some_and(|trouble| trouble.told) {
-        tracing::info!(database = %open.id, "housekeeping goes on again");
+    let done = engine.maintain_open(handle, tasks, Budget::default(), &mut report).await;
+    if done.is_ok() && failing.remove(&handle.id).is_some_and(|trouble| trouble.told) {
+        tracing::info!(database = %handle.id, "housekeeping goes on again");
     }
     match done {
         Ok(()) if report != Report::default() => {
-            tracing::debug!(tenant = %open.tenant, database = %open.id, %report, "housekeeping");
+            tracing::debug!(tenant = %handle.tenant, database = %handle.id, %report, "housekeeping");
         }
         Ok(()) => {}
         Err(error) => {
             engine.totals().housekeeping_failures.fetch_add(1, Ordering::Relaxed);
-            let mut trouble = Trouble::after(failing.remove(&open.id), &error);
+            let mut trouble = Trouble::after(failing.remove(&handle.id), &error);
             let is_known = trouble.told || (error.code.is_refusal() && engine.store().refusal().is_some());
             if is_known {
-                tracing::debug!(database = %open.id, %error, "housekeeping failed again");
+                tracing::debug!(database = %handle.id, %error, "housekeeping failed again");
             } else {
-                tracing::warn!(database = %open.id, %error, "housekeeping failed; it is tried again");
+                tracing::warn!(database = %handle.id, %error, "housekeeping failed; it is tried again");
                 trouble.told = true;
             }
-            failing.insert(open.id, trouble);
+            failing.insert(handle.id, trouble);
         }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::catalog::CatalogState;
+use crate::model::paths;
 use crate::model::{Code, DatabaseOptions, Error, Result, TenantId};
-use crate::store::{self, Glance, paths};
+use crate::store::{self, Glance};
 
 /// What to do where no store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Engine {
     /// Whether a place in which no catalog was found is to become a store. `false`: by now there is a catalog.
     async fn is_to_be_made(&self, missing: Missing) -> Result<bool> {
         let store = &self.inner.store;
-        // A store in memory is always new, and leaves nothing behind.
+        // A store in memory is always new, and file lists nothing behind.
         let makes = missing == Missing::Make || store.is_in_memory();
         let seen = store.glance().await?;
         let place = place(&seen);

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 
 use super::snapshot::{lost, missing};
-use super::{Engine, databases::OpenDatabase};
+use super::{Engine, databases::DatabaseHandle};
 use crate::database::{DatabaseState, Table, file_violations, violations};
 use crate::ledger::Listing;
-use crate::merge::{self, Key};
-use crate::model::{DataFile, Precision, Result, Sum};
-use crate::store::paths;
+use crate::merge::{self, KeyColumns};
+use crate::model::paths;
+use crate::model::{DataFile, Digest, Precision, Result};
 use crate::table;
 use crate::wal;
 
@@ -77,11 +77,11 @@ impl Engine {
     pub async fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         let catalog = self.existing_catalog().await?;
-        for open in self.all_databases(&catalog) {
+        for handle in self.all_databases(&catalog) {
             report.databases += 1;
-            match open.ledger.load(&self.inner.store).await {
-                Ok(listing) => self.check_database(&open, &listing, &mut report).await?,
-                Err(error) => report.problems.push(format!("database {}: {error}", open.root())),
+            match handle.ledger.load(&self.inner.store).await {
+                Ok(listing) => self.check_database(&handle, &listing, &mut report).await?,
+                Err(error) => report.problems.push(format!("database {}: {error}", handle.root())),
             }
         }
         self.check_folders(&mut report).await?;
@@ -90,24 +90,24 @@ impl Engine {
 
     async fn check_database(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         listing: &Listing<DatabaseState>,
         report: &mut CheckReport,
     ) -> Result<()> {
         let manifest = &listing.manifest;
-        let root = open.root();
+        let root = handle.root();
         report.problems.extend(
             violations(&manifest.state, manifest.version).into_iter().map(|problem| format!("{root}: {problem}")),
         );
         report.problems.extend(listing.unknown.iter().map(|name| format!("{name}: SiltDB does not give such names")));
-        self.check_log(open, listing, report).await?;
-        self.check_segments(open, listing, report).await?;
+        self.check_log(handle, listing, report).await?;
+        self.check_segments(handle, listing, report).await?;
         let stored = self.stored_files(root, report).await?;
         let mut named = HashSet::new();
         for (name, table) in &manifest.state.tables {
             report.tables += 1;
             named.extend(table.leaves.iter().map(|leaf| format!("{root}{}", leaf.path)));
-            let files = self.check_leaves(open, name, table, &stored, report).await;
+            let files = self.check_leaves(handle, name, table, &stored, report).await;
             for file in &files {
                 let path = format!("{root}{}", file.path);
                 report.files += 1;
@@ -119,7 +119,7 @@ impl Engine {
                         .problems
                         .push(format!("{path}: it has {size} bytes instead of the {} that were written", file.size)),
                     Some(_) => {
-                        self.check_file(open, table, file, manifest.state.options.precision, report).await;
+                        self.check_file(handle, table, file, manifest.state.options.precision, report).await;
                     }
                 }
                 named.insert(path);
@@ -129,7 +129,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The data files and leaves that there are below a database's root, and their bytes.
+    /// The data files and file lists that there are below a database's root, and their bytes.
     async fn stored_files(&self, root: &str, report: &mut CheckReport) -> Result<HashMap<String, u64>> {
         let mut objects = self.inner.store.list(&paths::data_prefix(root), None).await?;
         objects.extend(self.inner.store.list(&paths::leaf_prefix(root), None).await?);
@@ -146,7 +146,7 @@ impl Engine {
     /// All live files of a table, those of its leaves read and verified, and no two at odds.
     async fn check_leaves(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         name: &str,
         table: &Table,
         stored: &HashMap<String, u64>,
@@ -154,12 +154,12 @@ impl Engine {
     ) -> Vec<Arc<DataFile>> {
         let mut files = table.files.clone();
         for leaf in &table.leaves {
-            let path = format!("{}{}", open.root(), leaf.path);
+            let path = format!("{}{}", handle.root(), leaf.path);
             if stored.get(&path) != Some(&leaf.size) {
                 report.problems.push(format!("{path}: table '{name}' needs it with {} bytes", leaf.size));
             }
             let lists = std::slice::from_ref(leaf);
-            match self.inner.leaves.load_all(&self.inner.store, open.root(), lists).await {
+            match self.inner.leaves.load_all(&self.inner.store, handle.root(), lists).await {
                 Ok(listed) => files.extend(listed),
                 Err(error) => report.problems.push(format!("table '{name}': {error}")),
             }
@@ -172,13 +172,13 @@ impl Engine {
 
     async fn check_segments(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         listing: &Listing<DatabaseState>,
         report: &mut CheckReport,
     ) -> Result<()> {
         let state = &listing.manifest.state;
-        if let Some(missing) = self.still_missing(open, listing).await? {
-            report.problems.push(lost(open, &missing).to_string());
+        if let Some(missing) = self.still_missing(handle, listing).await? {
+            report.problems.push(lost(handle, &missing).to_string());
         }
         let frozen = state.frozen.iter().flatten().copied();
         let live = listing
@@ -188,18 +188,18 @@ impl Engine {
             .filter(|name| name.order.epoch >= state.floor && (state.frozen.is_none() || state.sees(name.order)));
         for name in frozen.chain(live) {
             report.segments += 1;
-            match self.inner.segments.get(&self.inner.store, open.root(), name).await {
+            match self.inner.segments.get(&self.inner.store, handle.root(), name).await {
                 Ok(Some(segment)) => {
                     for part in &segment.tables {
                         let key = wal::key_of(part.batch.schema_ref())?;
                         let ids = wal::column_ids(part.batch.schema_ref())?;
                         if merge::sum(&part.batch, &key, &ids)? != part.sum {
-                            let path = name.path(open.root());
+                            let path = name.path(handle.root());
                             report.problems.push(format!("{path}: its rows do not add up to its footer's sum"));
                         }
                     }
                 }
-                Ok(None) => report.problems.push(format!("{}: it is not there", name.path(open.root()))),
+                Ok(None) => report.problems.push(format!("{}: it is not there", name.path(handle.root()))),
                 Err(error) => report.problems.push(error.to_string()),
             }
         }
@@ -207,22 +207,22 @@ impl Engine {
     }
 
     /// What a listing lacks, and one that begins later as well.
-    async fn still_missing(&self, open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Result<Option<String>> {
-        let Some(suspected) = missing(open, listing) else { return Ok(None) };
-        let now = missing(open, &open.ledger.load(&self.inner.store).await?);
+    async fn still_missing(&self, handle: &DatabaseHandle, listing: &Listing<DatabaseState>) -> Result<Option<String>> {
+        let Some(suspected) = missing(handle, listing) else { return Ok(None) };
+        let now = missing(handle, &handle.ledger.load(&self.inner.store).await?);
         Ok(now.filter(|now| *now == suspected))
     }
 
     async fn check_file(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         table: &Table,
         file: &DataFile,
         precision: Precision,
         report: &mut CheckReport,
     ) {
-        let path = format!("{}{}", open.root(), file.path);
-        match self.read_sum(open, table, file, precision).await {
+        let path = format!("{}{}", handle.root(), file.path);
+        match self.read_sum(handle, table, file, precision).await {
             Ok(sum) if sum != file.sum => {
                 report.problems.push(format!("{path}: its rows add up to {sum:?} instead of {:?}", file.sum));
             }
@@ -233,15 +233,21 @@ impl Engine {
 
     /// The sum of a file's rows. Reading it through a merge of one proves that it is sorted and has
     /// no duplicates.
-    async fn read_sum(&self, open: &OpenDatabase, table: &Table, file: &DataFile, precision: Precision) -> Result<Sum> {
+    async fn read_sum(
+        &self,
+        handle: &DatabaseHandle,
+        table: &Table,
+        file: &DataFile,
+        precision: Precision,
+    ) -> Result<Digest> {
         let schema = &table.schema;
         let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
         let (store, footers) = (&self.inner.store, &self.inner.footers);
-        let mut rows = table::read_file(store, footers, open.root(), file, schema, precision);
-        table::verify_beginning(store, open.root(), file).await?;
-        let mut sum = Sum::default();
+        let mut rows = table::read_file(store, footers, handle.root(), file, schema, precision);
+        table::verify_beginning(store, handle.root(), file).await?;
+        let mut sum = Digest::default();
         while let Some(batch) = rows.try_next().await? {
-            sum = sum.plus(merge::sum(&batch, &Key::of(schema), &ids)?);
+            sum = sum.plus(merge::sum(&batch, &KeyColumns::of(schema), &ids)?);
         }
         Ok(sum)
     }

@@ -8,16 +8,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::begin::Missing;
-use super::{Effort, Engine, run::Run, writer};
+use super::{Budget, Engine, group_commit, writer_run::WriterRun};
 use crate::catalog::{self, CatalogState};
-use crate::database::{DatabaseState, Edit, Refusal, apply};
-use crate::ledger::{Ledger, Listing, Manifest, Step};
+use crate::database::{DatabaseState, Edit, EditRefusal, apply};
+use crate::ledger::{CommitStep, Ledger, Listing, Manifest};
 use crate::model::clock::{EpochClock, SharedClock};
+use crate::model::paths::{self, SegmentName};
 use crate::model::{Code, DatabaseId, DatabaseOptions, Error, OrderKey, Result, TenantId, limits::Limits};
-use crate::store::{
-    Store,
-    paths::{self, SegmentName},
-};
+use crate::store::Store;
 
 /// A catalog this young is believed without asking the store.
 const CATALOG_AGE: Duration = Duration::from_secs(30);
@@ -32,16 +30,16 @@ pub struct Database {
     pub id: DatabaseId,
     pub name: String,
     pub options: DatabaseOptions,
-    pub(super) open: Arc<OpenDatabase>,
+    pub(super) handle: Arc<DatabaseHandle>,
 }
 
 /// What this process keeps of a database between requests.
 #[derive(Debug)]
-pub(super) struct OpenDatabase {
+pub(super) struct DatabaseHandle {
     pub(super) tenant: TenantId,
     pub(super) id: DatabaseId,
     pub(super) ledger: Ledger<DatabaseState>,
-    pub(super) writer: OnceLock<mpsc::Sender<writer::Request>>,
+    pub(super) writer: OnceLock<mpsc::Sender<group_commit::QueuedWrite>>,
     /// Requests accepted and not yet answered.
     pub(super) pending: Arc<AtomicUsize>,
     clock: SharedClock,
@@ -51,7 +49,7 @@ pub(super) struct OpenDatabase {
     /// Readings of the clock that order the segments of the open epoch.
     pub(super) order: EpochClock,
     /// Numbers of the segments that this process puts into the open epoch.
-    pub(super) run: Run,
+    pub(super) run: WriterRun,
     /// The clock step up to which this process has looked at the readings of others; 0 before it looked.
     pub(super) looked: AtomicU64,
     /// Flushes of this process, one at a time; others may run elsewhere.
@@ -97,7 +95,7 @@ fn is_lost(listing: &Listing<DatabaseState>, order: &OrderKey, segment: &Unsettl
 
 /// How much of it there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tail {
+pub(super) struct TailSize {
     pub(super) segments: usize,
     pub(super) bytes: u64,
 }
@@ -111,9 +109,9 @@ pub(super) enum Committed {
     FlushFirst,
 }
 
-impl OpenDatabase {
+impl DatabaseHandle {
     fn new(engine: &Engine, tenant: TenantId, id: DatabaseId) -> Self {
-        OpenDatabase {
+        DatabaseHandle {
             tenant,
             id,
             ledger: Ledger::new(paths::database_root(tenant, id), engine.inner.clock.clone()),
@@ -123,7 +121,7 @@ impl OpenDatabase {
             unsettled: Mutex::default(),
             collected: AtomicU64::new(0),
             order: EpochClock::default(),
-            run: Run::new(engine.inner.clock.clone()),
+            run: WriterRun::new(engine.inner.clock.clone()),
             looked: AtomicU64::new(0),
             flushing: tokio::sync::Mutex::new(()),
         }
@@ -149,14 +147,14 @@ impl OpenDatabase {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tail(&self) -> Tail {
+    pub(super) fn tail(&self) -> TailSize {
         let floor = self.ledger.cached().map_or(0, |manifest| manifest.state.floor);
         let mut unsettled = self.unsettled();
         // What others have settled: a process that only writes learns of it by the manifests it confirms with.
         while let Some(order) = unsettled.segments.keys().next().copied().filter(|order| order.epoch < floor) {
             unsettled.remove(&order);
         }
-        Tail { segments: unsettled.segments.len(), bytes: unsettled.bytes }
+        TailSize { segments: unsettled.segments.len(), bytes: unsettled.bytes }
     }
 
     /// Hybrid clock reading of the oldest segment: of a later epoch, if the writers' clocks differ.
@@ -211,11 +209,11 @@ impl OpenDatabase {
             FlushFirst,
         }
         let decide = |newest: &Manifest<DatabaseState>| match apply(&newest.state, newest.version + 1, edit, limits) {
-            Ok(state) => Ok(Step::Commit { kind: edit.kind(), state, output: Verdict::Done }),
-            Err(Refusal::Nothing) => Ok(Step::Done(Verdict::Nothing)),
-            Err(Refusal::Superseded) => Ok(Step::Done(Verdict::Superseded)),
-            Err(Refusal::FlushFirst) => Ok(Step::Done(Verdict::FlushFirst)),
-            Err(Refusal::Invalid(error)) => Err(error),
+            Ok(state) => Ok(CommitStep::Commit { kind: edit.kind(), state, output: Verdict::Done }),
+            Err(EditRefusal::Nothing) => Ok(CommitStep::Done(Verdict::Nothing)),
+            Err(EditRefusal::Superseded) => Ok(CommitStep::Done(Verdict::Superseded)),
+            Err(EditRefusal::FlushFirst) => Ok(CommitStep::Done(Verdict::FlushFirst)),
+            Err(EditRefusal::Invalid(error)) => Err(error),
         };
         let (manifest, verdict) = self.ledger.commit(store, decide).await?;
         Ok(match verdict {
@@ -233,9 +231,9 @@ impl Engine {
         for _ in 0..8 {
             // 53 bits: readable by every JSON parser; a collision is found by the create.
             let id = DatabaseId(self.inner.clock.random() >> 11);
-            let open = self.open_database(tenant, id);
+            let handle = self.open_database(tenant, id);
             let state = DatabaseState::new(tenant, id, options.clone());
-            if open.ledger.begin(&self.inner.store, "begin", state).await? {
+            if handle.ledger.begin(&self.inner.store, "begin", state).await? {
                 return Ok(id);
             }
         }
@@ -260,29 +258,29 @@ impl Engine {
         self.inner.catalog.fresh(&self.inner.store, Duration::ZERO).await
     }
 
-    pub(super) fn open_database(&self, tenant: TenantId, id: DatabaseId) -> Arc<OpenDatabase> {
+    pub(super) fn open_database(&self, tenant: TenantId, id: DatabaseId) -> Arc<DatabaseHandle> {
         let mut databases = self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner);
-        databases.entry(id).or_insert_with(|| Arc::new(OpenDatabase::new(self, tenant, id))).clone()
+        databases.entry(id).or_insert_with(|| Arc::new(DatabaseHandle::new(self, tenant, id))).clone()
     }
 
     /// A database by name. `DatabaseNotFound` only after asking the store.
     pub async fn database(&self, tenant: TenantId, name: &str) -> Result<Database> {
         if let Some(id) = self.catalog().await?.state.database(tenant, name) {
-            let open = self.open_database(tenant, id);
-            let manifest = open.ledger.current(&self.inner.store).await?;
+            let handle = self.open_database(tenant, id);
+            let manifest = handle.ledger.current(&self.inner.store).await?;
             if !manifest.state.dropped {
                 let options = manifest.state.options.clone();
-                return Ok(Database { tenant, id, name: name.to_owned(), options, open });
+                return Ok(Database { tenant, id, name: name.to_owned(), options, handle });
             }
         }
         let catalog = self.newest_catalog().await?;
         let id = catalog.state.database(tenant, name).ok_or_else(|| catalog::database_not_found(name))?;
-        let open = self.open_database(tenant, id);
-        let manifest = open.ledger.current(&self.inner.store).await?;
+        let handle = self.open_database(tenant, id);
+        let manifest = handle.ledger.current(&self.inner.store).await?;
         if manifest.state.dropped {
             return Err(catalog::database_not_found(name));
         }
-        Ok(Database { tenant, id, name: name.to_owned(), options: manifest.state.options.clone(), open })
+        Ok(Database { tenant, id, name: name.to_owned(), options: manifest.state.options.clone(), handle })
     }
 
     /// Names of a tenant's databases, sorted.
@@ -315,7 +313,7 @@ impl Engine {
         let id = self.begin_database(tenant, options).await?;
         let committed = self.inner.catalog.commit(&self.inner.store, |newest| {
             let state = newest.state.with_database(tenant, name, id)?;
-            Ok(Step::Commit { kind: "create database", state, output: () })
+            Ok(CommitStep::Commit { kind: "create database", state, output: () })
         });
         match committed.await {
             Err(error) if error.code == Code::DatabaseExists && if_not_exists => Ok(()),
@@ -340,8 +338,8 @@ impl Engine {
         let now = self.now();
         let forget = self.inner.catalog.commit(&self.inner.store, |newest| {
             match newest.state.without_database(tenant, name, id, now)? {
-                Some(state) => Ok(Step::Commit { kind: "drop database", state, output: () }),
-                None => Ok(Step::Done(())),
+                Some(state) => Ok(CommitStep::Commit { kind: "drop database", state, output: () }),
+                None => Ok(CommitStep::Done(())),
             }
         });
         forget.await?;
@@ -351,13 +349,13 @@ impl Engine {
 
     /// Commits an edit that may have to let a flush finish first. `false` when there was nothing to
     /// do.
-    pub(super) async fn commit_helping(&self, database: &Database, edit: &Edit) -> Result<bool> {
+    pub(super) async fn commit_after_flush(&self, database: &Database, edit: &Edit) -> Result<bool> {
         for _ in 0..HELP_ATTEMPTS {
-            match database.open.commit(&self.inner.store, self.limits(), edit).await? {
+            match database.handle.commit(&self.inner.store, self.limits(), edit).await? {
                 Committed::Done(_) => return Ok(true),
                 Committed::Nothing => return Ok(false),
                 Committed::Superseded => return Err(catalog::database_not_found(&database.name)),
-                Committed::FlushFirst => self.flush_open(&database.open, Effort::default()).await.map(|_| ())?,
+                Committed::FlushFirst => self.flush_open(&database.handle, Budget::default()).await.map(|_| ())?,
             }
         }
         Err(Error::new(Code::Unavailable, "flushes kept getting in the way; try again"))

@@ -9,16 +9,17 @@ use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Effort, Engine,
-    databases::{Committed, OpenDatabase},
-    snapshot::{Arrangement, Losses, lost, missing},
+    Budget, Engine,
+    databases::{Committed, DatabaseHandle},
+    snapshot::{Losses, SegmentProjection, lost, missing},
 };
 use crate::database::{DatabaseState, Edit, FlushedTable, Table};
 use crate::ledger::Manifest;
-use crate::merge::{self, Key};
-use crate::model::{DataFile, Error, OrderKey, OrderRange, Precision, Result, Sum};
-use crate::store::{Store, paths::SegmentName};
-use crate::table::{self, Target};
+use crate::merge::{self, KeyColumns};
+use crate::model::paths::SegmentName;
+use crate::model::{DataFile, Digest, Error, OrderKey, OrderRange, Precision, Result};
+use crate::store::Store;
+use crate::table::{self, DataFileTarget};
 use crate::wal::{self, Segment, SegmentTable};
 
 /// Segment bytes that one commit settles: bounds the memory of a flush.
@@ -47,12 +48,12 @@ pub struct Flushed {
 type Segments = Vec<(SegmentName, Arc<Segment>)>;
 
 /// Batches of a table, sorted by key without duplicates.
-pub(super) type Rows = stream::BoxStream<'static, Result<RecordBatch>>;
+pub(super) type RowStream = stream::BoxStream<'static, Result<RecordBatch>>;
 
 impl Engine {
     /// Settles everything that was acknowledged before the call, or says in [`Flushed::left`] that it did not.
-    pub(super) async fn flush_open(&self, open: &OpenDatabase, effort: Effort) -> Result<Flushed> {
-        let _turn = open.flushing.lock().await;
+    pub(super) async fn flush_open(&self, handle: &DatabaseHandle, budget: Budget) -> Result<Flushed> {
+        let _turn = handle.flushing.lock().await;
         let store = &self.inner.store;
         let mut done = Flushed::default();
         let mut sealed_here = false;
@@ -60,37 +61,37 @@ impl Engine {
         let mut suspected = None;
         while attempts < ATTEMPTS {
             attempts += 1;
-            let listing = self.look(open, store).await?;
+            let listing = self.look(handle, store).await?;
             if listing.manifest.state.dropped {
                 return Ok(done);
             }
-            if let (Some(missing), Losses::Refused) = (missing(open, &listing), effort.losses) {
+            if let (Some(missing), Losses::Refused) = (missing(handle, &listing), budget.losses) {
                 // One LIST may pass by what lands while it is on its way; a later one shows it.
                 if suspected.as_ref() == Some(&missing) {
-                    return Err(lost(open, &missing));
+                    return Err(lost(handle, &missing));
                 }
                 suspected = Some(missing);
                 continue;
             }
-            if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
-                done.left = open.tail().segments.min(1);
+            if !budget.allows(handle.tail().bytes.min(JOB_BYTES)) {
+                done.left = handle.tail().segments.min(1);
                 return Ok(done);
             }
             let state = &listing.manifest.state;
             let frozen = if state.frozen.is_some() {
                 Some(listing.manifest)
             } else if state.is_sealed() {
-                self.freeze(open, store, &listing, effort.losses).await?
+                self.freeze(handle, store, &listing, budget.losses).await?
             } else if sealed_here || !listing.segments.iter().any(|(name, _)| state.sees(name.order)) {
                 return Ok(done);
             } else {
-                let committed = open.commit(store, self.limits(), &Edit::Seal).await?;
+                let committed = handle.commit(store, self.limits(), &Edit::Seal).await?;
                 sealed_here = matches!(committed, Committed::Done(_));
                 None
             };
             let Some(frozen) = frozen else { continue };
             let before = done.segments;
-            if self.settle_frozen(open, frozen, effort, &mut done).await? && sealed_here {
+            if self.settle_frozen(handle, frozen, budget, &mut done).await? && sealed_here {
                 return Ok(done);
             }
             if done.segments > before {
@@ -105,16 +106,16 @@ impl Engine {
     /// else got in the way, or for lack of time.
     async fn settle_frozen(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         mut manifest: Arc<Manifest<DatabaseState>>,
-        effort: Effort,
+        budget: Budget,
         done: &mut Flushed,
     ) -> Result<bool> {
         while let Some(frozen) = &manifest.state.frozen {
-            if !effort.allows(open.tail().bytes.min(JOB_BYTES)) {
+            if !budget.allows(handle.tail().bytes.min(JOB_BYTES)) {
                 return Ok(false);
             }
-            let Some((part, next)) = self.flush_frozen(open, &manifest, frozen, effort.losses).await? else {
+            let Some((part, next)) = self.flush_frozen(handle, &manifest, frozen, budget.losses).await? else {
                 return Ok(false);
             };
             done.segments += part.segments;
@@ -129,18 +130,20 @@ impl Engine {
     /// else did.
     async fn flush_frozen(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         manifest: &Manifest<DatabaseState>,
         frozen: &[SegmentName],
         losses: Losses,
     ) -> Result<Option<(Flushed, Arc<Manifest<DatabaseState>>)>> {
         let store = &self.inner.store;
-        let Some((consumed, segments)) = self.fetch_prefix(open, store, frozen, losses).await? else { return Ok(None) };
+        let Some((consumed, segments)) = self.fetch_prefix(handle, store, frozen, losses).await? else {
+            return Ok(None);
+        };
         let mut tables = Vec::new();
         for (name, table) in &manifest.state.tables {
-            match self.flush_table(open, manifest, name, table, &segments).await {
+            match self.flush_table(handle, manifest, name, table, &segments).await {
                 Ok(flushed) => tables.extend(flushed),
-                Err(error) if self.is_void(open, manifest, &error).await? => return Ok(None),
+                Err(error) if self.is_superseded(handle, manifest, &error).await? => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
@@ -152,10 +155,10 @@ impl Engine {
         };
         let edit =
             Edit::Flush { floor: manifest.state.floor, consumed: consumed.clone(), base: manifest.version, tables };
-        match open.commit(store, self.limits(), &edit).await? {
+        match handle.commit(store, self.limits(), &edit).await? {
             Committed::Done(next) => {
-                open.shrink_tail(&consumed);
-                self.inner.segments.remove(open.root(), &consumed).await;
+                handle.shrink_tail(&consumed);
+                self.inner.segments.remove(handle.root(), &consumed).await;
                 self.inner.totals.flushes.fetch_add(1, Ordering::Relaxed);
                 Ok(Some((report, next)))
             }
@@ -165,39 +168,42 @@ impl Engine {
 
     /// Whether an error only says that a collector has overtaken a job that took longer than the grace:
     /// since the fence was raised it could not commit any more, and its files may be gone.
-    pub(super) async fn is_void(
+    pub(super) async fn is_superseded(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         manifest: &Manifest<DatabaseState>,
         error: &Error,
     ) -> Result<bool> {
         Ok(table::is_missing(error)
-            && open.ledger.load(&self.inner.store).await?.manifest.state.gc_fence > manifest.version)
+            && handle.ledger.load(&self.inner.store).await?.manifest.state.gc_fence > manifest.version)
     }
 
     /// The first segments of the list, as many as one job takes: their names, and those that are there. `None`
     /// when one is missing because somebody else has settled it.
     async fn fetch_prefix(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         frozen: &[SegmentName],
         losses: Losses,
     ) -> Result<Option<(Vec<SegmentName>, Segments)>> {
         let (mut names, mut segments) = (Vec::new(), Vec::new());
         let mut bytes = 0;
-        let mut fetched = stream::iter(frozen.iter().copied())
-            .map(|name| async move { Ok::<_, Error>((name, self.inner.segments.get(store, open.root(), name).await?)) })
-            .buffered(FETCHES);
+        let mut fetched =
+            stream::iter(frozen.iter().copied())
+                .map(|name| async move {
+                    Ok::<_, Error>((name, self.inner.segments.get(store, handle.root(), name).await?))
+                })
+                .buffered(FETCHES);
         while let Some((name, segment)) = fetched.try_next().await? {
             names.push(name);
             let Some(segment) = segment else {
-                let newest = open.ledger.load(store).await?.manifest;
+                let newest = handle.ledger.load(store).await?.manifest;
                 if !newest.state.frozen.as_deref().is_some_and(|frozen| frozen.contains(&name)) {
                     return Ok(None);
                 }
                 if losses == Losses::Refused {
-                    return Err(lost(open, &name.file_name()));
+                    return Err(lost(handle, &name.file_name()));
                 }
                 continue;
             };
@@ -213,7 +219,7 @@ impl Engine {
     /// One table's rows of the segments, merged into one data file a partition.
     async fn flush_table(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         manifest: &Manifest<DatabaseState>,
         name: &str,
         table: &Table,
@@ -226,16 +232,16 @@ impl Engine {
         if parts.is_empty() {
             return Ok(None);
         }
-        let consumed = parts.iter().fold(Sum::default(), |sum, (_, part)| sum.plus(part.sum));
+        let consumed = parts.iter().fold(Digest::default(), |sum, (_, part)| sum.plus(part.sum));
         let precision = manifest.state.options.precision;
         let mut files = Vec::new();
-        let mut dropped = Sum::default();
-        let arrangement = Arrangement::new(&table.schema, precision);
+        let mut dropped = Digest::default();
+        let projection = SegmentProjection::new(&table.schema, precision);
         for (partition, sources) in partitions(precision, &parts)? {
             let job = FileJob { name, table, partition, base: manifest.version, order: order_of(&sources), precision };
             let piece = piece_rows(sources.len());
-            let streams = sources.into_iter().map(|(_, rows)| arranged(rows, arrangement.clone(), piece)).collect();
-            let (written, replaced) = self.write_merged(open, job, streams).await?;
+            let streams = sources.into_iter().map(|(_, rows)| project(rows, projection.clone(), piece)).collect();
+            let (written, replaced) = self.write_merged(handle, job, streams).await?;
             files.extend(written);
             dropped = dropped.plus(replaced);
         }
@@ -246,28 +252,28 @@ impl Engine {
     /// replaced.
     pub(super) async fn write_merged(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         job: FileJob<'_>,
-        sources: Vec<Rows>,
-    ) -> Result<(Vec<DataFile>, Sum)> {
+        sources: Vec<RowStream>,
+    ) -> Result<(Vec<DataFile>, Digest)> {
         let schema = &job.table.schema;
-        let dropped = Arc::new(Mutex::new(Sum::default()));
+        let dropped = Arc::new(Mutex::new(Digest::default()));
         let ids = schema.columns.iter().map(|column| column.id).collect();
         let merged = merge::merge(
             sources,
             schema.query_schema(job.precision),
-            Key::of(schema),
+            KeyColumns::of(schema),
             ids,
             BATCH_ROWS,
             Some(dropped.clone()),
         );
-        let target = Target {
-            root: open.root().to_owned(),
+        let target = DataFileTarget {
+            root: handle.root().to_owned(),
             table_name: job.name.to_owned(),
             table: job.table.id,
             partition: job.partition,
             base: job.base,
-            unique: self.unique(),
+            unique: self.new_ulid(),
             order: job.order,
         };
         let (store, file_bytes) = (&self.inner.store, self.inner.options.sizes.file_bytes);
@@ -277,7 +283,7 @@ impl Engine {
     }
 
     /// A ULID: unique in every object name, sorted by the time of its making.
-    pub(super) fn unique(&self) -> String {
+    pub(super) fn new_ulid(&self) -> String {
         let clock = &self.inner.clock;
         let milliseconds = u64::try_from(self.now() / 1_000_000).unwrap_or(0);
         let random = u128::from(clock.random()) << 64 | u128::from(clock.random());
@@ -322,9 +328,9 @@ fn partitions(
 
 /// A segment's rows, brought into the table's columns piece by piece: as queries want them they take
 /// three times the memory.
-fn arranged(rows: RecordBatch, arrangement: Arrangement, piece: usize) -> Rows {
+fn project(rows: RecordBatch, projection: SegmentProjection, piece: usize) -> RowStream {
     let starts = (0..rows.num_rows()).step_by(piece);
-    let pieces = starts.map(move |start| arrangement.of(&rows.slice(start, piece.min(rows.num_rows() - start))));
+    let pieces = starts.map(move |start| projection.project(&rows.slice(start, piece.min(rows.num_rows() - start))));
     stream::iter(pieces).boxed()
 }
 

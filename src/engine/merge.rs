@@ -9,20 +9,20 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Engine,
-    databases::{Committed, OpenDatabase},
-    flush::{FileJob, Rows},
+    databases::{Committed, DatabaseHandle},
+    flush::{FileJob, RowStream},
 };
 use crate::database::{DatabaseState, Edit, MergeJob, horizon};
 use crate::ledger::Manifest;
-use crate::merge::{self, Key};
-use crate::model::{DataFile, Error, OrderRange, Precision, Result, Sum, TableSchema};
+use crate::merge::{self, KeyColumns};
+use crate::model::{DataFile, Digest, Error, OrderRange, Precision, Result, TableSchema};
 use crate::table;
 
 impl Engine {
     /// Runs one job against a manifest in which its inputs are live. `false` when its work was void.
     pub(super) async fn run_merge(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         manifest: &Manifest<DatabaseState>,
         job: &MergeJob,
     ) -> Result<bool> {
@@ -30,12 +30,12 @@ impl Engine {
         let order = job.inputs.iter().map(|file| file.order).reduce(OrderRange::union);
         let order = order.ok_or_else(|| Error::internal("a merge needs files"))?;
         let precision = manifest.state.options.precision;
-        let expired = Arc::new(Mutex::new(Sum::default()));
-        let signs = Arc::new(Mutex::new(Sum::default()));
+        let expired = Arc::new(Mutex::new(Digest::default()));
+        let signs = Arc::new(Mutex::new(Digest::default()));
         let oldest = horizon(&manifest.state, self.earlier_now());
-        let mut sources: Vec<Rows> = Vec::new();
+        let mut sources: Vec<RowStream> = Vec::new();
         for run in runs(&job.inputs) {
-            let rows = self.read_run(open, run, &current.schema, precision);
+            let rows = self.read_run(handle, run, &current.schema, precision);
             let rows = with_one_zero(rows, &current.schema, signs.clone());
             sources.push(match oldest.filter(|oldest| job.inputs.iter().any(|file| file.min_time < *oldest)) {
                 Some(oldest) => without_older(rows, oldest, &current.schema, expired.clone()),
@@ -50,9 +50,9 @@ impl Engine {
             order,
             precision,
         };
-        let (outputs, replaced) = match self.write_merged(open, file_job, sources).await {
+        let (outputs, replaced) = match self.write_merged(handle, file_job, sources).await {
             Ok(written) => written,
-            Err(error) if self.is_void(open, manifest, &error).await? => return Ok(false),
+            Err(error) if self.is_superseded(handle, manifest, &error).await? => return Ok(false),
             Err(error) => return Err(error),
         };
         let expired = *expired.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Engine {
             dropped: replaced.plus(expired).plus(signs),
             base: manifest.version,
         };
-        let committed = open.commit(&self.inner.store, self.limits(), &edit).await?;
+        let committed = handle.commit(&self.inner.store, self.limits(), &edit).await?;
         let done = matches!(committed, Committed::Done(_));
         if done {
             self.inner.totals.merges.fetch_add(1, Ordering::Relaxed);
@@ -75,13 +75,13 @@ impl Engine {
     /// The rows of files that follow each other in the order of keys.
     fn read_run(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         run: Vec<Arc<DataFile>>,
         schema: &TableSchema,
         precision: Precision,
-    ) -> Rows {
+    ) -> RowStream {
         let (store, footers) = (self.inner.store.clone(), self.inner.footers.clone());
-        let (root, schema) = (open.root().to_owned(), schema.clone());
+        let (root, schema) = (handle.root().to_owned(), schema.clone());
         let rows = move |file: Arc<DataFile>| table::read_file(&store, &footers, &root, &file, &schema, precision);
         stream::iter(run).flat_map(rows).boxed()
     }
@@ -101,8 +101,8 @@ fn runs(inputs: &[Arc<DataFile>]) -> Vec<Vec<Arc<DataFile>>> {
 
 /// The rows with 0.0 for the -0.0 that older files may hold. What that changes in their sum is added to
 /// `signs`.
-fn with_one_zero(rows: Rows, schema: &TableSchema, signs: Arc<Mutex<Sum>>) -> Rows {
-    let key = Key::of(schema);
+fn with_one_zero(rows: RowStream, schema: &TableSchema, signs: Arc<Mutex<Digest>>) -> RowStream {
+    let key = KeyColumns::of(schema);
     let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
     let change = move |batch: RecordBatch| -> Result<RecordBatch> {
         let Some(changed) = merge::positive_zeros(&batch)? else { return Ok(batch) };
@@ -115,8 +115,8 @@ fn with_one_zero(rows: Rows, schema: &TableSchema, signs: Arc<Mutex<Sum>>) -> Ro
 }
 
 /// The rows that are not older than `oldest`, ticks. The sum of the others is added to `expired`.
-fn without_older(rows: Rows, oldest: i64, schema: &TableSchema, expired: Arc<Mutex<Sum>>) -> Rows {
-    let key = Key::of(schema);
+fn without_older(rows: RowStream, oldest: i64, schema: &TableSchema, expired: Arc<Mutex<Digest>>) -> RowStream {
+    let key = KeyColumns::of(schema);
     let ids: Vec<_> = schema.columns.iter().map(|column| column.id).collect();
     let keep = move |batch: RecordBatch| -> Result<RecordBatch> {
         let ticks = table::ticks(&batch, key.time)?;

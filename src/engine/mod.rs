@@ -17,22 +17,22 @@ mod access;
 mod background;
 mod begin;
 mod check;
-mod collect;
 mod databases;
+mod expire;
+mod file_lists;
 mod flush;
-mod leaves;
+mod gc;
+mod group_commit;
 mod maintain;
 mod merge;
+mod on_demand;
 mod order;
-mod retain;
-mod rounds;
-mod run;
 mod snapshot;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod write;
-mod writer;
+mod writer_run;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,8 +46,8 @@ use crate::catalog::{CatalogState, Passwords};
 use crate::database::{Rules, Sizes};
 use crate::ledger::Ledger;
 use crate::model::clock::SharedClock;
-use crate::model::{DatabaseId, Result, limits::Limits};
-use crate::store::{self, Reading, Store};
+use crate::model::{DatabaseId, Result, limits::Limits, paths};
+use crate::store::{ClockReading, Store};
 use crate::table::Footers;
 use crate::wal::SegmentCache;
 
@@ -55,13 +55,13 @@ pub use access::User;
 pub use background::{run_background, watch_refusals};
 pub use check::CheckReport;
 pub use databases::Database;
-pub use leaves::Leaves;
-pub use maintain::{Duties, Effort, Report};
-pub use snapshot::{Arrangement, Losses, Snapshot, TableSnapshot, TailPart};
+pub use file_lists::FileLists;
+pub use maintain::{Budget, Report, Tasks};
+pub use snapshot::{Losses, SegmentProjection, Snapshot, TableSnapshot, TailPart};
 pub use write::Receipt;
 
 use begin::Missing;
-use databases::OpenDatabase;
+use databases::DatabaseHandle;
 use order::ClockSteps;
 
 /// When a database's tail is settled: whichever comes first.
@@ -141,10 +141,10 @@ struct Inner {
     /// Catalog version up to which this process has found nothing left to collect; 0 before it looked.
     catalog_collected: AtomicU64,
     passwords: Passwords,
-    databases: Mutex<HashMap<DatabaseId, Arc<OpenDatabase>>>,
+    databases: Mutex<HashMap<DatabaseId, Arc<DatabaseHandle>>>,
     footers: Arc<Footers>,
     segments: SegmentCache,
-    leaves: Leaves,
+    leaves: FileLists,
     totals: Totals,
     stopping: AtomicBool,
     /// What becomes of a place without a store.
@@ -184,13 +184,13 @@ impl Engine {
         let engine = Engine {
             inner: Arc::new(Inner {
                 steps: ClockSteps::default(),
-                catalog: Ledger::new(store::paths::CATALOG_ROOT, clock.clone()),
+                catalog: Ledger::new(paths::CATALOG_ROOT, clock.clone()),
                 catalog_collected: AtomicU64::new(0),
                 passwords: Passwords::new(&clock),
                 databases: Mutex::default(),
                 footers: Arc::new(Footers::new(options.footer_cache_bytes)),
                 segments: SegmentCache::new(options.tail_cache_bytes),
-                leaves: Leaves::default(),
+                leaves: FileLists::default(),
                 totals: Totals::default(),
                 stopping: AtomicBool::new(false),
                 missing,
@@ -221,7 +221,7 @@ impl Engine {
     /// What time it is, nanoseconds since 1970: by the machine, as far as the store's answers do not
     /// contradict.
     pub fn now(&self) -> i64 {
-        self.inner.store.time().correct(Reading::of(self.inner.clock.as_ref()))
+        self.inner.store.time().correct(ClockReading::of(self.inner.clock.as_ref()))
     }
 
     /// The earlier one of what the machine says and of [`Engine::now`]: for what deletes, and had better wait.
@@ -256,7 +256,7 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
         let idle = async {
-            while self.open_databases().iter().any(|open| open.pending() > 0) {
+            while self.open_databases().iter().any(|handle| handle.pending() > 0) {
                 self.clock().sleep(Duration::from_millis(5)).await;
             }
         };
@@ -265,7 +265,7 @@ impl Engine {
         }
     }
 
-    fn open_databases(&self) -> Vec<Arc<OpenDatabase>> {
+    fn open_databases(&self) -> Vec<Arc<DatabaseHandle>> {
         let databases = self.inner.databases.lock().unwrap_or_else(PoisonError::into_inner);
         databases.values().cloned().collect()
     }

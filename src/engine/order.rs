@@ -8,7 +8,7 @@
 //! * its clock follows the store's, as far as the store's answers tell of it ([`StoreTime`]), so that two
 //!   processes agree to about a second although neither has seen the other's writes;
 //! * where that does not suffice, a write also LISTs the log while its segment is on its way
-//!   ([`OpenDatabase::has_to_look`]): the first write of a process, the first after the clock was set back,
+//!   ([`DatabaseHandle::has_to_look`]): the first write of a process, the first after the clock was set back,
 //!   and those of an epoch in which somebody's clock ran ahead;
 //! * once the segment has landed the reading is judged ([`judge`]): a segment that would count as older than
 //!   what was acknowledged before it was sent is written again, with a larger one; one that would count as
@@ -19,7 +19,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Engine, databases::OpenDatabase};
+use super::{Engine, databases::DatabaseHandle};
 use crate::database::DatabaseState;
 use crate::ledger::Listing;
 use crate::model::Result;
@@ -97,32 +97,32 @@ impl Engine {
 
     /// The newest manifest and the log, by a LIST that begins now; takes note of the tail, and of the readings
     /// that were given out in the open epoch.
-    pub(super) async fn look(&self, open: &OpenDatabase, store: &Store) -> Result<Listing<DatabaseState>> {
+    pub(super) async fn look(&self, handle: &DatabaseHandle, store: &Store) -> Result<Listing<DatabaseState>> {
         let steps = self.inner.steps.noticed();
-        let listing = open.ledger.load(store).await?;
-        open.learn_tail(&listing);
+        let listing = handle.ledger.load(store).await?;
+        handle.learn_tail(&listing);
         let epoch = listing.manifest.state.epoch;
         let orders = listing.segments.iter().map(|(name, _)| name.order).filter(|order| order.epoch == epoch);
-        open.order.observe(epoch, orders.map(|order| order.clock).max().unwrap_or(0));
-        open.looked.fetch_max(steps, Ordering::SeqCst);
+        handle.order.observe(epoch, orders.map(|order| order.clock).max().unwrap_or(0));
+        handle.looked.fetch_max(steps, Ordering::SeqCst);
         Ok(listing)
     }
 
     /// The reading for a segment of `epoch`.
-    pub(super) fn order(&self, open: &OpenDatabase, epoch: u64) -> Ordered {
+    pub(super) fn order(&self, handle: &DatabaseHandle, epoch: u64) -> Ordered {
         let elapsed = self.inner.clock.elapsed();
-        Ordered { epoch, clock: open.order.next(epoch, self.now()), elapsed }
+        Ordered { epoch, clock: handle.order.next(epoch, self.now()), elapsed }
     }
 
     /// How far the readings of `epoch` are ahead of the time, nanoseconds: while they are, nobody's clock tells
     /// which write is the newer one.
-    pub(super) fn ahead(&self, open: &OpenDatabase, epoch: u64) -> u64 {
-        open.order.last(epoch).saturating_sub(u64::try_from(self.now()).unwrap_or(0))
+    pub(super) fn ahead(&self, handle: &DatabaseHandle, epoch: u64) -> u64 {
+        handle.order.last(epoch).saturating_sub(u64::try_from(self.now()).unwrap_or(0))
     }
 
     /// Whether a write to `epoch` has to look at what others have written there.
-    pub(super) fn has_to_look(&self, open: &OpenDatabase, epoch: u64) -> bool {
-        open.looked.load(Ordering::SeqCst) < self.clock_steps() || self.ahead(open, epoch) > TOLERATED_AHEAD
+    pub(super) fn has_to_look(&self, handle: &DatabaseHandle, epoch: u64) -> bool {
+        handle.looked.load(Ordering::SeqCst) < self.clock_steps() || self.ahead(handle, epoch) > TOLERATED_AHEAD
     }
 
     /// Judges a reading by what is known now, when its segment has landed. `seen`: the largest reading that

@@ -14,15 +14,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Database, Engine,
-    databases::{Committed, OpenDatabase},
+    databases::{Committed, DatabaseHandle},
 };
-use crate::database::{DatabaseState, Edit, Leaf};
+use crate::database::{DatabaseState, Edit, FileList};
 use crate::ledger::{Listing, Manifest};
+use crate::model::paths::{self, SegmentName};
 use crate::model::{Code, DataFile, DatabaseOptions, Error, OrderKey, Precision, Result, TableId, TableSchema};
-use crate::store::{
-    Meter, Store,
-    paths::{self, SegmentName},
-};
+use crate::store::{Meter, Store};
 use crate::wal::{self, Segment, SegmentTable};
 
 /// A snapshot starts over this often when commits or deletions get in its way.
@@ -55,7 +53,7 @@ pub struct TableSnapshot {
     /// Live data files that the manifest describes itself.
     pub files: Vec<Arc<DataFile>>,
     /// Lists of the others.
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<FileList>,
     /// Rows not settled yet, oldest first.
     pub tail: Vec<TailPart>,
 }
@@ -118,30 +116,30 @@ impl Snapshot {
 
 impl TableSnapshot {
     /// Brings rows of the tail into the columns at these positions of the table.
-    pub fn arrangement(&self, positions: &[usize]) -> Result<Arrangement> {
-        Arrangement::of_columns(&self.schema, self.precision, positions)
+    pub fn projection(&self, positions: &[usize]) -> Result<SegmentProjection> {
+        SegmentProjection::of_columns(&self.schema, self.precision, positions)
     }
 }
 
 /// Columns of a table, as they are to be found in segments.
 #[derive(Debug, Clone)]
-pub struct Arrangement {
+pub struct SegmentProjection {
     /// Names of the columns in segments.
     names: Vec<String>,
     /// As queries have them.
     schema: SchemaRef,
 }
 
-impl Arrangement {
+impl SegmentProjection {
     /// All columns of a table.
     pub(super) fn new(schema: &TableSchema, precision: Precision) -> Self {
         let names = schema.columns.iter().map(|column| column.id.to_string()).collect();
-        Arrangement { names, schema: schema.query_schema(precision) }
+        SegmentProjection { names, schema: schema.query_schema(precision) }
     }
 
     fn of_columns(schema: &TableSchema, precision: Precision, positions: &[usize]) -> Result<Self> {
         let names = positions.iter().map(|position| schema.columns[*position].id.to_string()).collect();
-        Ok(Arrangement { names, schema: Arc::new(schema.query_schema(precision).project(positions)?) })
+        Ok(SegmentProjection { names, schema: Arc::new(schema.query_schema(precision).project(positions)?) })
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -154,12 +152,12 @@ impl Arrangement {
     }
 
     /// A segment's rows in these columns and in the types of queries; what the rows lack is null.
-    pub fn of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        self.of_some(rows, rows.num_rows(), |column| Ok(column.clone()))
+    pub fn project(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        self.project_with(rows, rows.num_rows(), |column| Ok(column.clone()))
     }
 
     /// The same of `count` rows, which `choose` takes out of each column.
-    pub fn of_some(
+    pub fn project_with(
         &self,
         rows: &RecordBatch,
         count: usize,
@@ -216,7 +214,7 @@ pub enum Losses {
 
 /// A segment that a listing has to show and does not, as the name or the pattern of the name that it has in the
 /// log.
-pub(super) fn missing(open: &OpenDatabase, listing: &Listing<DatabaseState>) -> Option<String> {
+pub(super) fn missing(handle: &DatabaseHandle, listing: &Listing<DatabaseState>) -> Option<String> {
     let state = &listing.manifest.state;
     let is_listed =
         |name: &&SegmentName| listing.segments.binary_search_by_key(&name.order, |(name, _)| name.order).is_ok();
@@ -227,12 +225,12 @@ pub(super) fn missing(open: &OpenDatabase, listing: &Listing<DatabaseState>) -> 
     let from = if state.frozen.is_some() { state.epoch } else { state.floor };
     let names = listing.segments.iter().map(|(name, _)| name).filter(|name| name.order.epoch >= from);
     let gap = wal::first_gap(names).map(|gap| gap.to_string());
-    gap.or_else(|| open.lost_in(listing).map(paths::segment_pattern))
+    gap.or_else(|| handle.lost_in(listing).map(paths::segment_pattern))
 }
 
 /// The error for a segment that was acknowledged and is gone.
-pub(super) fn lost(open: &OpenDatabase, missing: &str) -> Error {
-    let log = paths::log_prefix(open.root());
+pub(super) fn lost(handle: &DatabaseHandle, missing: &str) -> Error {
+    let log = paths::log_prefix(handle.root());
     Error::new(
         Code::Corrupt,
         format!(
@@ -254,33 +252,33 @@ impl Engine {
             if attempt > 0 {
                 self.inner.totals.snapshot_restarts.fetch_add(1, Ordering::Relaxed);
             }
-            let open = &database.open;
-            let listing = self.look(open, &store).await?;
+            let handle = &database.handle;
+            let listing = self.look(handle, &store).await?;
             if listing.manifest.state.dropped {
                 // Another process dropped it; perhaps the name means another database by now.
                 database = Cow::Owned(self.database(database.tenant, &database.name).await?);
                 continue;
             }
-            if let Some(missing) = missing(open, &listing) {
+            if let Some(missing) = missing(handle, &listing) {
                 // One LIST may pass by what lands while it is on its way; a later one shows it.
                 if suspected.as_ref() == Some(&missing) {
-                    return Err(lost(open, &missing));
+                    return Err(lost(handle, &missing));
                 }
                 suspected = Some(missing);
                 continue;
             }
             let segments = match visible(&listing) {
                 Some(segments) => segments,
-                None => match self.freeze_or_see(open, &store, &listing).await? {
+                None => match self.freeze_or_see(handle, &store, &listing).await? {
                     Some(segments) => segments,
                     None => continue,
                 },
             };
             let wanted = wanted_tables(&listing.manifest.state, tables);
-            let fetch = self.fetch(open, &store, segments, &wanted);
-            let (fetched, newest) = futures::try_join!(fetch, open.ledger.is_newest(&store, &listing.manifest))?;
+            let fetch = self.fetch(handle, &store, segments, &wanted);
+            let (fetched, newest) = futures::try_join!(fetch, handle.ledger.is_newest(&store, &listing.manifest))?;
             if let (Some(segments), true) = (fetched, newest) {
-                return Ok(Snapshot { root: open.root().to_owned(), manifest: listing.manifest, segments });
+                return Ok(Snapshot { root: handle.root().to_owned(), manifest: listing.manifest, segments });
             }
         }
         Err(Error::new(Code::Unavailable, "the database kept changing while a snapshot of it was taken; try again"))
@@ -290,13 +288,13 @@ impl Engine {
     /// made; `None` when somebody else's came first.
     pub(super) async fn freeze(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         sealed: &Listing<DatabaseState>,
         losses: Losses,
     ) -> Result<Option<Arc<Manifest<DatabaseState>>>> {
-        let listed = self.list_after_seal(open, store, sealed).await?;
-        self.freeze_listed(open, store, &sealed.manifest, &listed, losses).await
+        let listed = self.list_after_seal(handle, store, sealed).await?;
+        self.freeze_listed(handle, store, &sealed.manifest, &listed, losses).await
     }
 
     /// Q3 of a query: freezes, so that there is something to begin anew with (`None`). Where the store takes no
@@ -305,14 +303,14 @@ impl Engine {
     /// never acknowledged may be among them and not in that list.
     async fn freeze_or_see(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         sealed: &Listing<DatabaseState>,
     ) -> Result<Option<Vec<SegmentName>>> {
-        let listed = self.list_after_seal(open, store, sealed).await?;
-        match self.freeze_listed(open, store, &sealed.manifest, &listed, Losses::Refused).await {
+        let listed = self.list_after_seal(handle, store, sealed).await?;
+        match self.freeze_listed(handle, store, &sealed.manifest, &listed, Losses::Refused).await {
             Err(error) if error.code.is_refusal() => {
-                tracing::debug!(database = %open.id, %error, "a query answers from a sealed log that cannot be frozen");
+                tracing::debug!(database = %handle.id, %error, "a query answers from a sealed log that cannot be frozen");
                 let epoch = sealed.manifest.state.epoch;
                 Ok(Some(listed.into_iter().filter(|name| name.order.epoch <= epoch).collect()))
             }
@@ -324,7 +322,7 @@ impl Engine {
     /// itself may have passed by segments before they landed.
     async fn list_after_seal(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         sealed: &Listing<DatabaseState>,
     ) -> Result<Vec<SegmentName>> {
@@ -335,12 +333,12 @@ impl Engine {
         if sealed.is_later {
             return Ok(names(&sealed.segments));
         }
-        Ok(names(&open.ledger.list_segments(store, floor).await?))
+        Ok(names(&handle.ledger.list_segments(store, floor).await?))
     }
 
     async fn freeze_listed(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         sealed: &Manifest<DatabaseState>,
         listed: &[SegmentName],
@@ -352,15 +350,15 @@ impl Engine {
             && let Some(gap) = wal::first_gap(&segments)
         {
             // Gone, passed by, or settled and collected by others in the meantime.
-            let now = self.look(open, store).await?;
+            let now = self.look(handle, store).await?;
             let is_still_sealed = now.manifest.version == sealed.version;
-            return if is_still_sealed && missing(open, &now) == Some(gap.to_string()) {
-                Err(lost(open, &gap.to_string()))
+            return if is_still_sealed && missing(handle, &now) == Some(gap.to_string()) {
+                Err(lost(handle, &gap.to_string()))
             } else {
                 Ok(None)
             };
         }
-        match open.commit(store, self.limits(), &Edit::Freeze { floor, epoch, segments }).await? {
+        match handle.commit(store, self.limits(), &Edit::Freeze { floor, epoch, segments }).await? {
             Committed::Done(frozen) => Ok(Some(frozen)),
             _ => Ok(None),
         }
@@ -369,7 +367,7 @@ impl Engine {
     /// The segments that may hold the wanted tables; `None` when one has vanished.
     async fn fetch(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         mut segments: Vec<SegmentName>,
         wanted: &HashMap<TableId, &String>,
@@ -377,7 +375,7 @@ impl Engine {
         let holds = |name: &SegmentName| wanted.iter().find(|(table, _)| name.may_hold(**table));
         segments.retain(|name| holds(name).is_some());
         let get = |name: SegmentName| async move {
-            let segment = self.inner.segments.get(store, open.root(), name).await;
+            let segment = self.inner.segments.get(store, handle.root(), name).await;
             let of_table = |error: Error| holds(&name).map_or(error.clone(), |(_, table)| error.of_table(table));
             Ok::<_, Error>((name, segment.map_err(of_table)?))
         };

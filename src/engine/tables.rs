@@ -14,14 +14,14 @@ impl Engine {
         if_not_exists: bool,
     ) -> Result<()> {
         let edit = Edit::CreateTable { name: name.to_owned(), columns };
-        match self.commit_helping(database, &edit).await {
+        match self.commit_after_flush(database, &edit).await {
             Err(error) if error.code == Code::TableExists && if_not_exists => Ok(()),
             other => other.map(|_| ()),
         }
     }
 
     pub async fn drop_table(&self, database: &Database, name: &str, if_exists: bool) -> Result<()> {
-        let dropped = self.commit_helping(database, &Edit::DropTable { name: name.to_owned() }).await?;
+        let dropped = self.commit_after_flush(database, &Edit::DropTable { name: name.to_owned() }).await?;
         if dropped || if_exists {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::compute::kernels::aggregate;
 use arrow::datatypes::Schema;
 
-use super::{Database, Engine, databases::OpenDatabase, writer};
+use super::{Database, Engine, databases::DatabaseHandle, group_commit};
 use crate::catalog;
 use crate::database::{DatabaseState, Edit, NewColumns, Resolution, resolve};
 use crate::ledger::Manifest;
@@ -47,7 +47,7 @@ impl Engine {
         }
         self.refuse_when_stopping()?;
         for _ in 0..ATTEMPTS {
-            let manifest = database.open.ledger.current(&store).await?;
+            let manifest = database.handle.ledger.current(&store).await?;
             if manifest.state.dropped {
                 let successor = self.database(database.tenant, &database.name).await?;
                 if successor.options.precision != database.options.precision {
@@ -58,21 +58,21 @@ impl Engine {
                 continue;
             }
             self.refuse_expired(&manifest.state, &points)?;
-            let Some(prepared) = self.prepare(&database.open, &store, &manifest, &points).await? else { continue };
+            let Some(prepared) = self.prepare(&database.handle, &store, &manifest, &points).await? else { continue };
             let ready = match prepared {
                 Prepared::Ready(ready) => ready,
                 Prepared::Missing(wanted) => {
-                    database.open.commit(&store, self.limits(), &Edit::Define(wanted)).await?;
+                    database.handle.commit(&store, self.limits(), &Edit::Define(wanted)).await?;
                     continue;
                 }
             };
-            self.refuse_when_behind(&database.open)?;
-            match self.submit(&database.open, ready, meter).await? {
-                writer::Outcome::Acknowledged => {
+            self.refuse_when_behind(&database.handle)?;
+            match self.submit(&database.handle, ready, meter).await? {
+                group_commit::WriteOutcome::Acknowledged => {
                     self.inner.totals.points_written.fetch_add(rows as u64, Ordering::Relaxed);
                     return Ok(Receipt { rows });
                 }
-                writer::Outcome::TableGone => {}
+                group_commit::WriteOutcome::TableGone => {}
             }
         }
         Err(Error::new(
@@ -89,8 +89,8 @@ impl Engine {
     }
 
     /// Asks writers to wait when more is unsettled than one LIST page shows.
-    fn refuse_when_behind(&self, open: &OpenDatabase) -> Result<()> {
-        let (tail, limits) = (open.tail(), self.limits());
+    fn refuse_when_behind(&self, handle: &DatabaseHandle) -> Result<()> {
+        let (tail, limits) = (handle.tail(), self.limits());
         if tail.segments < limits.live_segments && tail.bytes < limits.live_segment_bytes {
             return Ok(());
         }
@@ -126,7 +126,7 @@ impl Engine {
     /// Ties points to ids. `None`: a newer manifest was found on the way, try again with it.
     async fn prepare(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         store: &Store,
         manifest: &Manifest<DatabaseState>,
         points: &[PointBatch],
@@ -137,10 +137,10 @@ impl Engine {
             other => return other.map(Some),
         };
         // It may be about a table that is gone by now, or that another process has made.
-        if open.ledger.is_newest(store, manifest).await? {
+        if handle.ledger.is_newest(store, manifest).await? {
             return Err(refusal);
         }
-        open.ledger.load(store).await?;
+        handle.ledger.load(store).await?;
         Ok(None)
     }
 
@@ -148,12 +148,12 @@ impl Engine {
     /// does not stop the write.
     async fn submit(
         &self,
-        open: &Arc<OpenDatabase>,
+        handle: &Arc<DatabaseHandle>,
         rows: Vec<TableRows>,
         meter: &Arc<Meter>,
-    ) -> Result<writer::Outcome> {
-        let (request, answer) = writer::Request::new(rows, meter.clone(), open.pending.clone());
-        let sender = open.writer.get_or_init(|| writer::start(self.clone(), open));
+    ) -> Result<group_commit::WriteOutcome> {
+        let (request, answer) = group_commit::QueuedWrite::new(rows, meter.clone(), handle.pending.clone());
+        let sender = handle.writer.get_or_init(|| group_commit::start(self.clone(), handle));
         sender.send(request).await.map_err(|_| Error::internal("the writer of the database has ended"))?;
         answer.await.map_err(|_| {
             Error::new(Code::OutcomeUnknown, "whether the points are durable is unknown: the writer ended early")

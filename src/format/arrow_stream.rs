@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::StreamWriter;
 
-use super::{Encoder, unwritable};
+use super::{DocumentEncoder, unwritable};
 use crate::model::Result;
 
 /// Writes an Arrow IPC stream. Not compressed: the transport may.
@@ -25,7 +25,7 @@ impl ArrowStream {
     }
 }
 
-impl Encoder for ArrowStream {
+impl DocumentEncoder for ArrowStream {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         self.writer.write(batch).map_err(unwritable)?;
         self.drain(out)

@@ -19,24 +19,24 @@ use super::unwritable;
 use crate::model::Result;
 
 /// A column of one batch, ready to be written row by row.
-pub struct Column {
+pub struct OutputColumn {
     nulls: Option<NullBuffer>,
-    pub values: Values,
+    pub values: OutputValues,
 }
 
 /// The values of a column. What is written at a null row is of no meaning.
-pub enum Values {
+pub enum OutputValues {
     Null,
     Boolean(BooleanArray),
     Signed(Int64Array),
     Unsigned(UInt64Array),
     Single(Float32Array),
     Double(Float64Array),
-    Text(Strings),
+    Text(OutputStrings),
     /// Text by its place among few values: a tag.
     Coded {
         places: Vec<usize>,
-        values: Strings,
+        values: OutputStrings,
     },
     /// Ticks since 1970; `utc` when the type names that zone.
     Timestamp {
@@ -56,45 +56,45 @@ pub enum Values {
 }
 
 /// The three layouts of text.
-pub enum Strings {
+pub enum OutputStrings {
     Small(StringArray),
     Large(LargeStringArray),
     View(StringViewArray),
 }
 
-impl Strings {
+impl OutputStrings {
     pub fn value(&self, row: usize) -> &str {
         match self {
-            Strings::Small(array) => array.value(row),
-            Strings::Large(array) => array.value(row),
-            Strings::View(array) => array.value(row),
+            OutputStrings::Small(array) => array.value(row),
+            OutputStrings::Large(array) => array.value(row),
+            OutputStrings::View(array) => array.value(row),
         }
     }
 
     pub fn len(&self) -> usize {
         match self {
-            Strings::Small(array) => array.len(),
-            Strings::Large(array) => array.len(),
-            Strings::View(array) => array.len(),
+            OutputStrings::Small(array) => array.len(),
+            OutputStrings::Large(array) => array.len(),
+            OutputStrings::View(array) => array.len(),
         }
     }
 
-    fn of(array: &dyn Array) -> Option<Strings> {
+    fn of(array: &dyn Array) -> Option<OutputStrings> {
         match array.data_type() {
-            DataType::Utf8 => Some(Strings::Small(array.as_string::<i32>().clone())),
-            DataType::LargeUtf8 => Some(Strings::Large(array.as_string::<i64>().clone())),
-            DataType::Utf8View => Some(Strings::View(array.as_string_view().clone())),
+            DataType::Utf8 => Some(OutputStrings::Small(array.as_string::<i32>().clone())),
+            DataType::LargeUtf8 => Some(OutputStrings::Large(array.as_string::<i64>().clone())),
+            DataType::Utf8View => Some(OutputStrings::View(array.as_string_view().clone())),
             _ => None,
         }
     }
 }
 
-impl Column {
+impl OutputColumn {
     /// Reads an array. `fraction` says how moments will be written, as text made here must agree.
-    pub fn new(array: &ArrayRef, fraction: Fraction) -> Result<Column> {
+    pub fn new(array: &ArrayRef, fraction: Fraction) -> Result<OutputColumn> {
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let values = values(array, fraction)?;
-        Ok(Column { nulls, values })
+        Ok(OutputColumn { nulls, values })
     }
 
     pub fn is_null(&self, row: usize) -> bool {
@@ -102,58 +102,60 @@ impl Column {
     }
 }
 
-fn values(array: &ArrayRef, fraction: Fraction) -> Result<Values> {
-    if let Some(strings) = Strings::of(array.as_ref()) {
-        return Ok(Values::Text(strings));
+fn values(array: &ArrayRef, fraction: Fraction) -> Result<OutputValues> {
+    if let Some(strings) = OutputStrings::of(array.as_ref()) {
+        return Ok(OutputValues::Text(strings));
     }
     let as_type = |target: DataType| cast(array, &target).map_err(unwritable);
     Ok(match array.data_type() {
-        DataType::Null => Values::Null,
-        DataType::Boolean => Values::Boolean(array.as_boolean().clone()),
+        DataType::Null => OutputValues::Null,
+        DataType::Boolean => OutputValues::Boolean(array.as_boolean().clone()),
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-            Values::Signed(as_type(DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            OutputValues::Signed(as_type(DataType::Int64)?.as_primitive::<Int64Type>().clone())
         }
         DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
-            Values::Unsigned(as_type(DataType::UInt64)?.as_primitive::<UInt64Type>().clone())
+            OutputValues::Unsigned(as_type(DataType::UInt64)?.as_primitive::<UInt64Type>().clone())
         }
-        DataType::Float16 | DataType::Float32 => Values::Single(as_type(DataType::Float32)?.as_primitive().clone()),
-        DataType::Float64 => Values::Double(array.as_primitive().clone()),
+        DataType::Float16 | DataType::Float32 => {
+            OutputValues::Single(as_type(DataType::Float32)?.as_primitive().clone())
+        }
+        DataType::Float64 => OutputValues::Double(array.as_primitive().clone()),
         DataType::Dictionary(_, target) => coded(array, target, fraction)?,
         DataType::RunEndEncoded(_, target) => values(&as_type(target.data_type().clone())?, fraction)?,
         DataType::Timestamp(unit, zone) => timestamp(array, *unit, zone.as_deref(), fraction)?,
         DataType::Date32 | DataType::Date64 => {
-            Values::Date(as_type(DataType::Date32)?.as_primitive::<Date32Type>().values().clone())
+            OutputValues::Date(as_type(DataType::Date32)?.as_primitive::<Date32Type>().values().clone())
         }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            Values::Binary
+            OutputValues::Binary
         }
-        DataType::Interval(unit) => Values::Interval(intervals(array, *unit)),
+        DataType::Interval(unit) => OutputValues::Interval(intervals(array, *unit)),
         DataType::Decimal32(_, _)
         | DataType::Decimal64(_, _)
         | DataType::Decimal128(_, _)
-        | DataType::Decimal256(_, _) => Values::Digits(rendered(array, None)?),
-        other if other.is_nested() => Values::Nested(array.clone()),
-        _ => Values::Text(Strings::Small(rendered(array, None)?)),
+        | DataType::Decimal256(_, _) => OutputValues::Digits(rendered(array, None)?),
+        other if other.is_nested() => OutputValues::Nested(array.clone()),
+        _ => OutputValues::Text(OutputStrings::Small(rendered(array, None)?)),
     })
 }
 
 /// A dictionary: kept as such when its values are text, else spread out.
-fn coded(array: &ArrayRef, target: &DataType, fraction: Fraction) -> Result<Values> {
+fn coded(array: &ArrayRef, target: &DataType, fraction: Fraction) -> Result<OutputValues> {
     let dictionary = array.as_any_dictionary();
-    match Strings::of(dictionary.values().as_ref()) {
-        Some(values) if values.len() > 0 => Ok(Values::Coded { places: dictionary.normalized_keys(), values }),
-        Some(_) => Ok(Values::Null),
+    match OutputStrings::of(dictionary.values().as_ref()) {
+        Some(values) if values.len() > 0 => Ok(OutputValues::Coded { places: dictionary.normalized_keys(), values }),
+        Some(_) => Ok(OutputValues::Null),
         None => values(&cast(array, target).map_err(unwritable)?, fraction),
     }
 }
 
-fn timestamp(array: &ArrayRef, unit: TimeUnit, zone: Option<&str>, fraction: Fraction) -> Result<Values> {
+fn timestamp(array: &ArrayRef, unit: TimeUnit, zone: Option<&str>, fraction: Fraction) -> Result<OutputValues> {
     let utc = match zone {
         None => false,
         Some("UTC" | "Z" | "+00:00" | "+00" | "+0000") => true,
         Some(_) => {
             let pattern = (fraction == Fraction::Nine).then_some("%Y-%m-%dT%H:%M:%S%.9f%:z");
-            return Ok(Values::Text(Strings::Small(rendered(array, pattern)?)));
+            return Ok(OutputValues::Text(OutputStrings::Small(rendered(array, pattern)?)));
         }
     };
     let (ticks, per_second) = match unit {
@@ -162,7 +164,7 @@ fn timestamp(array: &ArrayRef, unit: TimeUnit, zone: Option<&str>, fraction: Fra
         TimeUnit::Microsecond => (array.as_primitive::<TimestampMicrosecondType>().values(), 1_000_000),
         TimeUnit::Nanosecond => (array.as_primitive::<TimestampNanosecondType>().values(), 1_000_000_000),
     };
-    Ok(Values::Timestamp { ticks: ticks.clone(), per_second, utc })
+    Ok(OutputValues::Timestamp { ticks: ticks.clone(), per_second, utc })
 }
 
 /// The values as Arrow writes them. `zoned` is the pattern for moments with a zone.

@@ -7,9 +7,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
-use super::Encoder;
+use super::DocumentEncoder;
 use super::calendar::{Fraction, push_date, push_timestamp};
-use super::column::{Column, Values};
+use super::column::{OutputColumn, OutputValues};
 use super::number::{push_float, push_whole};
 use crate::model::{Code, Error, Result};
 
@@ -60,13 +60,13 @@ impl Csv {
     }
 }
 
-impl Encoder for Csv {
+impl DocumentEncoder for Csv {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         self.header(out);
         let columns: Result<Vec<Field>> = batch
             .columns()
             .iter()
-            .map(|array| Field::new(Column::new(array, Fraction::Nine)?, self.separator))
+            .map(|array| Field::new(OutputColumn::new(array, Fraction::Nine)?, self.separator))
             .collect();
         let columns = columns?;
         for row in 0..batch.num_rows() {
@@ -92,14 +92,14 @@ impl Encoder for Csv {
 
 /// A column, and for coded text its values quoted once.
 struct Field {
-    column: Column,
+    column: OutputColumn,
     quoted: Vec<Vec<u8>>,
 }
 
 impl Field {
-    fn new(column: Column, separator: u8) -> Result<Field> {
+    fn new(column: OutputColumn, separator: u8) -> Result<Field> {
         let mut quoted = Vec::new();
-        if let Values::Coded { places, values } = &column.values
+        if let OutputValues::Coded { places, values } = &column.values
             && values.len() <= places.len()
         {
             for place in 0..values.len() {
@@ -114,24 +114,28 @@ impl Field {
     /// Appends the value of a row that is not null.
     fn push(&self, row: usize, out: &mut Vec<u8>, separator: u8) -> Result<()> {
         match &self.column.values {
-            Values::Null => {}
-            Values::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
-            Values::Signed(values) => push_whole(out, values.value(row))?,
-            Values::Unsigned(values) => push_whole(out, values.value(row))?,
-            Values::Single(values) => push_any_float(out, f64::from(values.value(row)), values.value(row))?,
-            Values::Double(values) => push_any_float(out, values.value(row), values.value(row))?,
-            Values::Text(values) => push_text(out, values.value(row), separator),
-            Values::Coded { places, values } => match self.quoted.get(places[row]) {
+            OutputValues::Null => {}
+            OutputValues::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
+            OutputValues::Signed(values) => push_whole(out, values.value(row))?,
+            OutputValues::Unsigned(values) => push_whole(out, values.value(row))?,
+            OutputValues::Single(values) => push_any_float(out, f64::from(values.value(row)), values.value(row))?,
+            OutputValues::Double(values) => push_any_float(out, values.value(row), values.value(row))?,
+            OutputValues::Text(values) => push_text(out, values.value(row), separator),
+            OutputValues::Coded { places, values } => match self.quoted.get(places[row]) {
                 Some(bytes) => out.extend_from_slice(bytes),
                 None => push_text(out, values.value(places[row]), separator),
             },
-            Values::Timestamp { ticks, per_second, utc } => {
+            OutputValues::Timestamp { ticks, per_second, utc } => {
                 push_timestamp(out, ticks[row], *per_second, Fraction::Nine);
                 out.extend_from_slice(if *utc { b"+00:00" } else { b"" });
             }
-            Values::Date(days) => push_date(out, i64::from(days[row])),
-            Values::Digits(values) | Values::Interval(values) => push_text(out, values.value(row), separator),
-            Values::Binary | Values::Nested(_) => return Err(Error::internal("csv was given a type it refused")),
+            OutputValues::Date(days) => push_date(out, i64::from(days[row])),
+            OutputValues::Digits(values) | OutputValues::Interval(values) => {
+                push_text(out, values.value(row), separator)
+            }
+            OutputValues::Binary | OutputValues::Nested(_) => {
+                return Err(Error::internal("csv was given a type it refused"));
+            }
         }
         Ok(())
     }

@@ -10,9 +10,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 
 use super::calendar::{Fraction, push_date, push_timestamp};
-use super::column::{Column, Values};
+use super::column::{OutputColumn, OutputValues};
 use super::number::{push_float, push_json, push_whole};
-use super::{Encoder, unwritable};
+use super::{DocumentEncoder, unwritable};
 use crate::model::{Code, Error, Result};
 
 /// What stands around the rows.
@@ -48,7 +48,7 @@ impl Json {
     }
 }
 
-impl Encoder for Json {
+impl DocumentEncoder for Json {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let schema = batch.schema();
         let members = members(schema.fields(), batch.columns())?;
@@ -136,7 +136,7 @@ fn push_object(members: &[Member], row: usize, out: &mut Vec<u8>) -> Result<()> 
 
 /// A column as JSON writes it: the text of coded values is escaped once, types with parts are taken apart.
 struct Value {
-    column: Column,
+    column: OutputColumn,
     escaped: Vec<Vec<u8>>,
     parts: Parts,
 }
@@ -160,9 +160,9 @@ enum Parts {
 
 impl Value {
     fn new(array: &ArrayRef) -> Result<Value> {
-        let column = Column::new(array, Fraction::AsNeeded)?;
+        let column = OutputColumn::new(array, Fraction::AsNeeded)?;
         let mut escaped = Vec::new();
-        if let Values::Coded { places, values } = &column.values
+        if let OutputValues::Coded { places, values } = &column.values
             && values.len() <= places.len()
         {
             for place in 0..values.len() {
@@ -172,7 +172,7 @@ impl Value {
             }
         }
         let parts = match &column.values {
-            Values::Nested(array) => Parts::new(array)?,
+            OutputValues::Nested(array) => Parts::new(array)?,
             _ => Parts::None,
         };
         Ok(Value { column, escaped, parts })
@@ -184,9 +184,9 @@ impl Value {
             return true;
         }
         match &self.column.values {
-            Values::Null => true,
-            Values::Single(values) => !values.value(row).is_finite(),
-            Values::Double(values) => !values.value(row).is_finite(),
+            OutputValues::Null => true,
+            OutputValues::Single(values) => !values.value(row).is_finite(),
+            OutputValues::Double(values) => !values.value(row).is_finite(),
             _ => false,
         }
     }
@@ -203,30 +203,32 @@ impl Value {
     /// Appends the value of a row that is not absent.
     fn push(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         match &self.column.values {
-            Values::Null => out.extend_from_slice(b"null"),
-            Values::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
-            Values::Signed(values) => push_whole(out, values.value(row))?,
-            Values::Unsigned(values) => push_whole(out, values.value(row))?,
-            Values::Single(values) => push_float(out, f64::from(values.value(row)).abs(), values.value(row))?,
-            Values::Double(values) => push_float(out, values.value(row).abs(), values.value(row))?,
-            Values::Text(values) => push_json(out, values.value(row))?,
-            Values::Coded { places, values } => match self.escaped.get(places[row]) {
+            OutputValues::Null => out.extend_from_slice(b"null"),
+            OutputValues::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
+            OutputValues::Signed(values) => push_whole(out, values.value(row))?,
+            OutputValues::Unsigned(values) => push_whole(out, values.value(row))?,
+            OutputValues::Single(values) => push_float(out, f64::from(values.value(row)).abs(), values.value(row))?,
+            OutputValues::Double(values) => push_float(out, values.value(row).abs(), values.value(row))?,
+            OutputValues::Text(values) => push_json(out, values.value(row))?,
+            OutputValues::Coded { places, values } => match self.escaped.get(places[row]) {
                 Some(bytes) => out.extend_from_slice(bytes),
                 None => push_json(out, values.value(places[row]))?,
             },
-            Values::Timestamp { ticks, per_second, utc } => {
+            OutputValues::Timestamp { ticks, per_second, utc } => {
                 out.push(b'"');
                 push_timestamp(out, ticks[row], *per_second, Fraction::AsNeeded);
                 out.extend_from_slice(if *utc { b"Z\"" } else { b"\"" });
             }
-            Values::Date(days) => {
+            OutputValues::Date(days) => {
                 out.push(b'"');
                 push_date(out, i64::from(days[row]));
                 out.push(b'"');
             }
-            Values::Digits(values) => out.extend_from_slice(values.value(row).as_bytes()),
-            Values::Nested(_) => self.parts.push(row, out)?,
-            Values::Binary | Values::Interval(_) => return Err(Error::internal("json was given a type it refused")),
+            OutputValues::Digits(values) => out.extend_from_slice(values.value(row).as_bytes()),
+            OutputValues::Nested(_) => self.parts.push(row, out)?,
+            OutputValues::Binary | OutputValues::Interval(_) => {
+                return Err(Error::internal("json was given a type it refused"));
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Batches to bytes: the formats a result can be asked in, one file each.
 //!
 //! In: record batches of one schema, an `Accept` header. Out: bytes, appended to the caller's buffer.
-//! Invariants: what [`Encoder::encode`] and [`Encoder::finish`] appended, put together, is one whole
+//! Invariants: what [`DocumentEncoder::encode`] and [`DocumentEncoder::finish`] appended, put together, is one whole
 //! document of the format; text formats hold nothing back, so a stream of batches is a stream of
 //! rows. Never: who asked, a network, anything asynchronous.
 //!
@@ -9,7 +9,6 @@
 //! but `null` in json, where CnosDB leaves the key out; a csv timestamp always has nine digits of a second
 //! and a json one as many as it needs.
 
-mod accept;
 mod arrow_stream;
 mod calendar;
 mod column;
@@ -24,8 +23,6 @@ mod tests;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-
-pub use accept::{Weighted, negotiate, weighted_list};
 
 use crate::model::{Code, Error, Result};
 
@@ -94,13 +91,13 @@ impl Format {
     ///
     /// # Errors
     /// [`Code::FetchResult`] when the format cannot hold a type of the schema.
-    pub fn encoder(self, schema: SchemaRef) -> Result<Box<dyn Encoder + Send>> {
+    pub fn encoder(self, schema: SchemaRef) -> Result<Box<dyn DocumentEncoder + Send>> {
         Ok(match self {
             Format::Csv => Box::new(csv::Csv::new(schema, b',')?),
             Format::Tsv => Box::new(csv::Csv::new(schema, b'\t')?),
             Format::Json => Box::new(json::Json::array(schema)?),
             Format::NdJson => Box::new(json::Json::lines(schema)?),
-            Format::Table => Box::new(table::Table::new(schema)),
+            Format::Table => Box::new(table::TableEncoder::new(schema)),
             Format::ArrowStream => Box::new(arrow_stream::ArrowStream::new(schema)?),
             Format::Parquet => Box::new(parquet::Parquet::new(schema)?),
         })
@@ -108,7 +105,7 @@ impl Format {
 }
 
 /// Writes one document: any number of batches, then the end.
-pub trait Encoder {
+pub trait DocumentEncoder {
     /// Appends a batch to `out`.
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()>;
 

@@ -7,7 +7,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use super::Encoder;
+use super::DocumentEncoder;
 use crate::model::{Code, Error, Result};
 
 /// Rows of a row group: small, so that little is held back and an answer starts soon.
@@ -36,7 +36,7 @@ impl Parquet {
     }
 }
 
-impl Encoder for Parquet {
+impl DocumentEncoder for Parquet {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let writer = self.writer.as_mut().ok_or_else(|| Error::internal("a batch after the end of a Parquet file"))?;
         writer.write(batch).map_err(unwritable)?;

@@ -10,24 +10,24 @@ use arrow::util::display::{ArrayFormatter, ArrayFormatterFactory, DisplayIndex, 
 use arrow::util::pretty::pretty_format_batches_with_options;
 
 use super::column::intervals;
-use super::{Encoder, unwritable};
+use super::{DocumentEncoder, unwritable};
 use crate::model::Result;
 use crate::model::visible::{visible, visible_lines};
 
 /// Draws a table.
-pub struct Table {
+pub struct TableEncoder {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     bytes: usize,
 }
 
-impl Table {
-    pub fn new(schema: SchemaRef) -> Table {
-        Table { schema, batches: Vec::new(), bytes: 0 }
+impl TableEncoder {
+    pub fn new(schema: SchemaRef) -> TableEncoder {
+        TableEncoder { schema, batches: Vec::new(), bytes: 0 }
     }
 }
 
-impl Encoder for Table {
+impl DocumentEncoder for TableEncoder {
     fn encode(&mut self, batch: &RecordBatch, _: &mut Vec<u8>) -> Result<()> {
         self.bytes += batch.get_array_memory_size();
         self.batches.push(batch.clone());

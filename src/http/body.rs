@@ -13,9 +13,9 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::App;
-use super::budget::Share;
+use super::budget::BodyReservation;
 use super::encoding::{self, Coding};
-use super::respond::Failure;
+use super::error_response::ErrorResponse;
 use crate::model::{Code, Error, Result};
 
 /// A client slower than this, in bytes a second over the idle time, is given up.
@@ -28,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// A body in memory, and its share of the budget.
 pub struct Payload {
     pub bytes: Bytes,
-    share: Share,
+    share: BodyReservation,
 }
 
 /// Refuses a body that announces more than `limit` bytes, before any of it is asked for.
@@ -45,7 +45,12 @@ pub fn check_announced(headers: &HeaderMap, limit: usize) -> Result<()> {
 ///
 /// # Errors
 /// 413, 429, 408 when the client pauses or dawdles, 400 when it breaks off.
-pub async fn read(mut body: Body, limit: usize, idle: Duration, mut share: Share) -> Result<Payload, Failure> {
+pub async fn read(
+    mut body: Body,
+    limit: usize,
+    idle: Duration,
+    mut share: BodyReservation,
+) -> Result<Payload, ErrorResponse> {
     let mut pace = Pace { since: Instant::now(), bytes: 0 };
     // What was announced, at most the limit. Memory that is asked for and not written to is nobody's yet; to grow by
     // doubling is to copy all that has come.
@@ -54,7 +59,7 @@ pub async fn read(mut body: Body, limit: usize, idle: Duration, mut share: Share
     let mut first = Bytes::new();
     loop {
         let frame = tokio::time::timeout(idle, body.frame()).await;
-        let frame = frame.map_err(|_| Failure::too_slow(format!("no byte of the body came for {idle:?}")))?;
+        let frame = frame.map_err(|_| ErrorResponse::too_slow(format!("no byte of the body came for {idle:?}")))?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
             Error::new(Code::BodyDoesNotDecode, format!("the body could not be read to its end: {error}"))
@@ -90,7 +95,7 @@ struct Pace {
 impl Pace {
     /// # Errors
     /// 408 at the end of a window in which less than the minimum came.
-    fn came(&mut self, bytes: usize, now: Instant, idle: Duration) -> Result<(), Failure> {
+    fn came(&mut self, bytes: usize, now: Instant, idle: Duration) -> Result<(), ErrorResponse> {
         self.bytes += bytes;
         let elapsed = now.duration_since(self.since);
         if elapsed <= idle {
@@ -98,7 +103,7 @@ impl Pace {
         }
         if (self.bytes as u128 * 1_000) < elapsed.as_millis() * MINIMUM_RATE {
             let came = self.bytes;
-            return Err(Failure::too_slow(format!("only {came} bytes of the body came within {elapsed:.1?}")));
+            return Err(ErrorResponse::too_slow(format!("only {came} bytes of the body came within {elapsed:.1?}")));
         }
         *self = Pace { since: now, bytes: 0 };
         Ok(())
@@ -206,7 +211,7 @@ impl Payload {
     }
 
     /// The body and its share of the budget, which is given back when dropped.
-    pub fn into_parts(self) -> (Bytes, Share) {
+    pub fn into_parts(self) -> (Bytes, BodyReservation) {
         (self.bytes, self.share)
     }
 }

@@ -23,7 +23,7 @@ pub struct Holder {
 
 /// How much memory all bodies together may take.
 #[derive(Clone)]
-pub struct Budget(Arc<Inner>);
+pub struct BodyBudget(Arc<Inner>);
 
 struct Inner {
     total: usize,
@@ -42,9 +42,9 @@ impl Inner {
     }
 }
 
-impl Budget {
-    pub fn new(bytes: usize) -> Budget {
-        Budget(Arc::new(Inner { total: bytes, state: Mutex::new(State { free: bytes, held: HashMap::new() }) }))
+impl BodyBudget {
+    pub fn new(bytes: usize) -> BodyBudget {
+        BodyBudget(Arc::new(Inner { total: bytes, state: Mutex::new(State { free: bytes, held: HashMap::new() }) }))
     }
 
     pub fn held_bytes(&self) -> usize {
@@ -52,19 +52,19 @@ impl Budget {
     }
 
     /// Nothing yet, for one body.
-    pub fn share(&self, holder: Holder) -> Share {
-        Share { budget: self.clone(), holder, bytes: 0 }
+    pub fn share(&self, holder: Holder) -> BodyReservation {
+        BodyReservation { budget: self.clone(), holder, bytes: 0 }
     }
 }
 
 /// What one body holds; given back when dropped.
-pub struct Share {
-    budget: Budget,
+pub struct BodyReservation {
+    budget: BodyBudget,
     holder: Holder,
     bytes: usize,
 }
 
-impl Share {
+impl BodyReservation {
     /// Takes memory for some bytes more, or fails at once: waiting for others could last for ever.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Share {
     }
 
     /// Nothing yet, for the same holder's next body.
-    pub fn fresh(&self) -> Share {
+    pub fn fresh(&self) -> BodyReservation {
         self.budget.share(self.holder)
     }
 }
@@ -99,7 +99,7 @@ fn may_take(bytes: usize, own: usize, held: usize, free: usize) -> bool {
     bytes <= free && (is_only_one || is_small || held + bytes <= free - bytes)
 }
 
-impl Drop for Share {
+impl Drop for BodyReservation {
     fn drop(&mut self) {
         if self.bytes == 0 {
             return;
@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// Takes bodies of a mebibyte until one is refused.
-    fn greedy(budget: &Budget, holder: Holder) -> Vec<Share> {
+    fn greedy(budget: &BodyBudget, holder: Holder) -> Vec<BodyReservation> {
         let mut shares = Vec::new();
         loop {
             let mut share = budget.share(holder);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn who_takes_all_there_is_leaves_something_to_the_next() {
-        let budget = Budget::new(64 << 20);
+        let budget = BodyBudget::new(64 << 20);
         let first = greedy(&budget, holder(1, 1));
         assert_eq!(first.len(), 32);
         // Another user at the same address, the same user at another one.
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_its_holders_only_one_may_take_all() {
-        let budget = Budget::new(100 << 10);
+        let budget = BodyBudget::new(100 << 10);
         let mut only = budget.share(holder(1, 1));
         only.grow(60 << 10).unwrap();
         only.grow(40 << 10).unwrap();

@@ -25,13 +25,13 @@ struct Inner {
     /// Of these from one address without credentials.
     share: usize,
     began: Instant,
-    table: Mutex<Table>,
+    table: Mutex<Registered>,
     gave_way: AtomicU64,
     turned_away: AtomicU64,
 }
 
 #[derive(Default)]
-struct Table {
+struct Registered {
     next: u64,
     all: HashMap<u64, Arc<Connection>>,
     /// How many of each address have not authenticated.
@@ -65,7 +65,7 @@ pub struct Connection {
 }
 
 /// The place of a connection, given back when dropped.
-pub struct Place(pub Arc<Connection>);
+pub struct ConnectionSlot(pub Arc<Connection>);
 
 /// A request under way on a connection.
 pub struct UnderWay(Arc<Connection>);
@@ -91,7 +91,7 @@ impl Connections {
         }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, Registered> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,7 +101,7 @@ impl Connections {
 
     /// A place for a connection from an address, which another one may have to leave. `None` if all that could
     /// make room have requests under way.
-    pub fn admit(&self, peer: IpAddr) -> Option<Place> {
+    pub fn admit(&self, peer: IpAddr) -> Option<ConnectionSlot> {
         let mut table = self.lock();
         let network = network(peer);
         let is_crowded = table.strangers.get(&network).is_some_and(|strangers| *strangers >= self.0.share);
@@ -127,7 +127,7 @@ impl Connections {
         table.next += 1;
         *table.strangers.entry(network).or_default() += 1;
         table.all.insert(connection.number, connection.clone());
-        Some(Place(connection))
+        Some(ConnectionSlot(connection))
     }
 
     /// Lets one idle connection go, for others that need what it holds.
@@ -136,7 +136,7 @@ impl Connections {
     }
 
     /// Takes the place of one connection away: of a stranger from an address, or of anybody.
-    fn make_room(&self, table: &mut Table, of: Option<IpAddr>) -> bool {
+    fn make_room(&self, table: &mut Registered, of: Option<IpAddr>) -> bool {
         let Some(connection) = table.first_to_go(of) else { return false };
         table.remove(&connection);
         connection.gives_way.notify_one();
@@ -151,7 +151,7 @@ impl Connections {
     }
 }
 
-impl Table {
+impl Registered {
     fn first_to_go(&mut self, of: Option<IpAddr>) -> Option<Arc<Connection>> {
         if self.found_of != of {
             self.found.clear();
@@ -250,7 +250,7 @@ impl Drop for UnderWay {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.connections.lock().remove(&self.0);
     }
@@ -267,13 +267,13 @@ mod tests {
     }
 
     /// Connections that have been idle since so many milliseconds.
-    fn admit(connections: &Connections, last: u8, idle_since: u64) -> Place {
+    fn admit(connections: &Connections, last: u8, idle_since: u64) -> ConnectionSlot {
         let place = connections.admit(address(last)).unwrap();
         place.0.idle_since.store(idle_since, Ordering::SeqCst);
         place
     }
 
-    async fn has_to_go(place: &Place) -> bool {
+    async fn has_to_go(place: &ConnectionSlot) -> bool {
         tokio::time::timeout(Duration::from_millis(1), place.0.gives_way()).await.is_ok()
     }
 

@@ -7,19 +7,19 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::App;
-use super::names::Route;
-use super::observe::Facts;
-use super::respond::Failure;
+use super::access_log::RequestFacts;
+use super::error_response::ErrorResponse;
+use super::names::NamedRoute;
 use crate::model::Code;
 
 /// As [`super::write::write`], but 204 once the points are durable, 404 for an unknown database, 400 for
 /// points that are refused, and 503 for too much at once: Telegraf drops what is answered with any 4xx.
 pub async fn write(
     State(app): State<App>,
-    Extension(facts): Extension<Facts>,
+    Extension(facts): Extension<RequestFacts>,
     request: Request,
-) -> Result<Response, Failure> {
-    match super::write::receive(app, facts, request, Route::Influx).await {
+) -> Result<Response, ErrorResponse> {
+    match super::write::receive(app, facts, request, NamedRoute::Influx).await {
         Ok(mut response) => {
             *response.status_mut() = StatusCode::NO_CONTENT;
             Ok(response)

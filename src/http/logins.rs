@@ -18,7 +18,7 @@ pub struct Logins {
 
 /// Why a login is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum LoginRefusal {
     /// Unknown name or wrong password.
     Wrong,
     /// Too many wait for their passwords to be checked.
@@ -26,10 +26,10 @@ pub enum Refused {
 }
 
 impl Logins {
-    pub fn refused(&self, why: Refused, user: &str, peer: Option<IpAddr>) {
+    pub fn refused(&self, why: LoginRefusal, user: &str, peer: Option<IpAddr>) {
         let (counter, reason) = match why {
-            Refused::Wrong => (&self.wrong, "name or password are wrong"),
-            Refused::Busy => (&self.busy, "too many logins at the same time"),
+            LoginRefusal::Wrong => (&self.wrong, "name or password are wrong"),
+            LoginRefusal::Busy => (&self.busy, "too many logins at the same time"),
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if let Some(untold) = self.lines.turn(Instant::now()) {

@@ -7,21 +7,21 @@ use crate::model::{Code, Error, Result};
 
 /// The routes that have parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
+pub enum NamedRoute {
     Write,
     Sql,
     Influx,
 }
 
-impl Route {
-    pub const ALL: &[Route] = &[Route::Write, Route::Sql, Route::Influx];
+impl NamedRoute {
+    pub const ALL: &[NamedRoute] = &[NamedRoute::Write, NamedRoute::Sql, NamedRoute::Influx];
 
     /// The path, as the routes' table has it.
     pub fn path(self) -> &'static str {
         match self {
-            Route::Write => "/api/v1/write",
-            Route::Sql => "/api/v1/sql",
-            Route::Influx => "/write",
+            NamedRoute::Write => "/api/v1/write",
+            NamedRoute::Sql => "/api/v1/sql",
+            NamedRoute::Influx => "/write",
         }
     }
 }
@@ -38,19 +38,19 @@ pub enum Parameter {
 }
 
 /// A name, what it means (`None`: clients send it, and it changes nothing) and on which routes.
-type Known = (&'static str, Option<Parameter>, &'static [Route]);
+type Known = (&'static str, Option<Parameter>, &'static [NamedRoute]);
 
-const ALL: &[Route] = Route::ALL;
-const WRITES: &[Route] = &[Route::Write, Route::Influx];
+const ALL: &[NamedRoute] = NamedRoute::ALL;
+const WRITES: &[NamedRoute] = &[NamedRoute::Write, NamedRoute::Influx];
 
 /// The one table of names.
 const NAMES: [Known; 15] = [
     ("tenant", Some(Parameter::Tenant), ALL),
     ("db", Some(Parameter::Database), ALL),
     ("precision", Some(Parameter::Precision), WRITES),
-    ("chunked", Some(Parameter::Chunked), &[Route::Sql]),
-    ("target_partitions", Some(Parameter::TargetPartitions), &[Route::Sql]),
-    ("stream_trigger_interval", Some(Parameter::StreamTriggerInterval), &[Route::Sql]),
+    ("chunked", Some(Parameter::Chunked), &[NamedRoute::Sql]),
+    ("target_partitions", Some(Parameter::TargetPartitions), &[NamedRoute::Sql]),
+    ("stream_trigger_interval", Some(Parameter::StreamTriggerInterval), &[NamedRoute::Sql]),
     // CnosDB's samples and its connector for Python send it with every request.
     ("pretty", None, ALL),
     // InfluxDB's: a retention policy, how many copies to wait for, an organisation, credentials (which
@@ -60,9 +60,9 @@ const NAMES: [Known; 15] = [
     ("org", None, ALL),
     ("u", None, ALL),
     ("p", None, ALL),
-    ("chunked", None, &[Route::Influx]),
-    ("chunk_size", None, &[Route::Sql, Route::Influx]),
-    ("epoch", None, &[Route::Sql, Route::Influx]),
+    ("chunked", None, &[NamedRoute::Influx]),
+    ("chunk_size", None, &[NamedRoute::Sql, NamedRoute::Influx]),
+    ("epoch", None, &[NamedRoute::Sql, NamedRoute::Influx]),
 ];
 
 /// What other databases call a parameter of ours.
@@ -83,12 +83,12 @@ const REPEATED_CHARACTERS: usize = 60;
 ///
 /// # Errors
 /// [`Code::BadRequest`] for every name that is not in the table for this route.
-pub fn meaning(route: Route, name: &str) -> Result<Option<Parameter>> {
+pub fn meaning(route: NamedRoute, name: &str) -> Result<Option<Parameter>> {
     let known = NAMES.iter().find(|(known, _, routes)| *known == name && routes.contains(&route));
     known.map(|(_, meaning, _)| *meaning).ok_or_else(|| unknown(route, name))
 }
 
-fn unknown(route: Route, name: &str) -> Error {
+fn unknown(route: NamedRoute, name: &str) -> Error {
     let shown: String = name.chars().take(REPEATED_CHARACTERS).flat_map(char::escape_debug).collect();
     let path = route.path();
     let elsewhere: Vec<&str> = NAMES
@@ -108,13 +108,13 @@ fn unknown(route: Route, name: &str) -> Error {
 }
 
 /// The names that a route knows or, with `false`, ignores.
-pub fn names(route: Route, known: bool) -> Vec<&'static str> {
+pub fn names(route: NamedRoute, known: bool) -> Vec<&'static str> {
     let here = NAMES.iter().filter(|(_, meaning, routes)| routes.contains(&route) && meaning.is_some() == known);
     here.map(|(name, ..)| *name).collect()
 }
 
 /// The name that was probably meant: by another database's word for it, or by its letters.
-fn nearest(route: Route, name: &str) -> Option<&'static str> {
+fn nearest(route: NamedRoute, name: &str) -> Option<&'static str> {
     let written = name.trim().to_ascii_lowercase();
     let here = names(route, true);
     if let Some((_, ours)) = ELSEWHERE.iter().find(|(theirs, _)| *theirs == written) {
@@ -138,7 +138,7 @@ fn list(names: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn refused(route: Route, name: &str) -> String {
+    fn refused(route: NamedRoute, name: &str) -> String {
         let error = meaning(route, name).unwrap_err();
         assert_eq!(error.code, Code::BadRequest);
         error.message
@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn each_route_has_its_names() {
-        assert_eq!(meaning(Route::Write, "precision"), Ok(Some(Parameter::Precision)));
-        assert_eq!(meaning(Route::Sql, "chunked"), Ok(Some(Parameter::Chunked)));
-        assert_eq!(meaning(Route::Influx, "chunked"), Ok(None));
+        assert_eq!(meaning(NamedRoute::Write, "precision"), Ok(Some(Parameter::Precision)));
+        assert_eq!(meaning(NamedRoute::Sql, "chunked"), Ok(Some(Parameter::Chunked)));
+        assert_eq!(meaning(NamedRoute::Influx, "chunked"), Ok(None));
         for name in ["pretty", "rp", "org", "u", "p"] {
             assert_eq!(ALL.iter().map(|route| meaning(*route, name)).collect::<Result<Vec<_>>>(), Ok(vec![None; 3]));
         }
@@ -163,31 +163,31 @@ mod tests {
     #[test]
     fn what_is_unknown_is_named_with_what_was_meant() {
         assert_eq!(
-            refused(Route::Write, "precison"),
+            refused(NamedRoute::Write, "precison"),
             "the parameter 'precison' is unknown, did you mean 'precision'? /api/v1/write knows tenant, db and \
              precision; it ignores pretty, rp, consistency, org, u and p"
         );
         assert_eq!(
-            refused(Route::Sql, "precision"),
+            refused(NamedRoute::Sql, "precision"),
             "the parameter 'precision' means nothing to /api/v1/sql, it belongs to /api/v1/write and /write. \
              /api/v1/sql knows tenant, db, chunked, target_partitions and stream_trigger_interval; it ignores pretty, \
              rp, org, u, p, chunk_size and epoch"
         );
         for (route, name, meant) in [
-            (Route::Write, "database", Some("db")),
-            (Route::Influx, "bucket", Some("db")),
-            (Route::Sql, "DB", Some("db")),
-            (Route::Sql, "tennant", Some("tenant")),
-            (Route::Sql, "chunk", Some("chunked")),
-            (Route::Write, "unit", Some("precision")),
-            (Route::Sql, "unit", None),
-            (Route::Write, "x", None),
-            (Route::Write, "", None),
+            (NamedRoute::Write, "database", Some("db")),
+            (NamedRoute::Influx, "bucket", Some("db")),
+            (NamedRoute::Sql, "DB", Some("db")),
+            (NamedRoute::Sql, "tennant", Some("tenant")),
+            (NamedRoute::Sql, "chunk", Some("chunked")),
+            (NamedRoute::Write, "unit", Some("precision")),
+            (NamedRoute::Sql, "unit", None),
+            (NamedRoute::Write, "x", None),
+            (NamedRoute::Write, "", None),
         ] {
             let message = refused(route, name);
             let expected = meant.map_or_else(|| "is unknown. ".to_owned(), |meant| format!("did you mean '{meant}'?"));
             assert!(message.contains(&expected), "{name}: {message}");
         }
-        assert!(refused(Route::Write, &"x\n".repeat(1_000)).len() < 400);
+        assert!(refused(NamedRoute::Write, &"x\n".repeat(1_000)).len() < 400);
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-use super::names::{self, Parameter, Route};
+use super::names::{self, NamedRoute, Parameter};
 use crate::model::time::WritePrecision;
 use crate::model::{Code, Error, Result};
 
@@ -42,7 +42,7 @@ impl Parameters {
     /// # Errors
     /// [`Code::BadRequest`] for broken percent-encoding, names that the route does not know, a known
     /// parameter given twice, and values that a known parameter does not take.
-    pub fn parse(route: Route, query: Option<&str>) -> Result<Parameters> {
+    pub fn parse(route: NamedRoute, query: Option<&str>) -> Result<Parameters> {
         let query = query.unwrap_or_default();
         check_encoding(query)?;
         let mut parameters = Parameters::default();

@@ -4,28 +4,27 @@ use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::answer::Answer;
 use super::encoding::{self, Coding};
-use crate::format::Encoder;
+use crate::format::DocumentEncoder;
 use crate::model::{Code, Error, Result};
-use crate::query::Share;
+use crate::query::HeldMemory;
 
 /// Rows of more bytes are not written before there is memory for what they become.
 const LARGE_BYTES: usize = 4 << 20;
 
 /// Batches becoming bytes.
-pub struct Rows {
+pub struct RowEncoder {
     batches: BoxStream<'static, Result<RecordBatch>>,
-    writer: Box<dyn Encoder + Send>,
+    writer: Box<dyn DocumentEncoder + Send>,
     coding: Coding,
     /// Gone once the stream has ended.
-    coder: Option<encoding::Encoder>,
+    coder: Option<encoding::ContentEncoder>,
     /// What was made and not taken.
     out: Vec<u8>,
     /// What waits to be coded.
     text: Vec<u8>,
     /// Of both, and of what the format holds back.
-    share: Share,
+    share: HeldMemory,
     flush: bool,
     /// Most bytes that the format may hold back.
     most_held: usize,
@@ -33,17 +32,24 @@ pub struct Rows {
     pub written: usize,
 }
 
-impl Rows {
-    pub fn new(answer: Answer, most_held: usize, share: Share) -> Result<Rows> {
-        Ok(Rows {
-            writer: answer.format.encoder(answer.schema)?,
-            coding: answer.coding,
-            coder: Some(encoding::Encoder::new(answer.coding).map_err(unencodable)?),
-            batches: answer.batches,
+impl RowEncoder {
+    pub fn new(
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        writer: Box<dyn DocumentEncoder + Send>,
+        coding: Coding,
+        flush: bool,
+        most_held: usize,
+        share: HeldMemory,
+    ) -> Result<RowEncoder> {
+        Ok(RowEncoder {
+            writer,
+            coding,
+            coder: Some(encoding::ContentEncoder::new(coding).map_err(unencodable)?),
+            batches,
             out: Vec::new(),
             text: Vec::new(),
             share,
-            flush: answer.chunked,
+            flush,
             most_held,
             written: 0,
         })
@@ -64,14 +70,14 @@ impl Rows {
     }
 
     /// The bytes that were made, and their share of the memory.
-    pub fn take(&mut self) -> (Vec<u8>, Share) {
+    pub fn take(&mut self) -> (Vec<u8>, HeldMemory) {
         let out = std::mem::take(&mut self.out);
         let share = self.share.split(out.capacity());
         (out, share)
     }
 
     /// A share of nothing, by which to know when the query is told to end.
-    pub fn share(&self) -> Share {
+    pub fn share(&self) -> HeldMemory {
         self.share.split(0)
     }
 

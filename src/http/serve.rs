@@ -18,11 +18,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::connections::{Connections, Place};
+use super::connections::{ConnectionSlot, Connections};
+use super::error_response::ErrorResponse;
 use super::patience::Patient;
-use super::respond::Failure;
 use super::throttle::Throttle;
-use super::{App, router, scrape};
+use super::{App, metrics_page, router};
 use crate::model::{Code, Error};
 
 /// How long the first head of a connection may take, from when it was accepted.
@@ -61,7 +61,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
 pub async fn serve_metrics(listener: TcpListener, app: App) {
     let (_stopping, stopped) = watch::channel(false);
     let connections = Connections::new(SCRAPERS, SCRAPERS);
-    let acceptor = Acceptor::new(scrape::router(app.clone()), &app, connections, stopped);
+    let acceptor = Acceptor::new(metrics_page::router(app.clone()), &app, connections, stopped);
     acceptor.accept_until(listener, std::future::pending()).await;
 }
 
@@ -94,9 +94,15 @@ impl Acceptor {
             match accepted {
                 Ok((stream, address)) => match self.connections.admit(address.ip()) {
                     Some(place) => {
-                        tokio::spawn(converse(stream, self.window, self.service.clone(), self.stopped.clone(), place));
+                        tokio::spawn(serve_connection(
+                            stream,
+                            self.window,
+                            self.service.clone(),
+                            self.stopped.clone(),
+                            place,
+                        ));
                     }
-                    None => self.turn_away(stream),
+                    None => self.reject_connection(stream),
                 },
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -111,7 +117,7 @@ impl Acceptor {
     }
 
     /// Answers 503 without reading a request.
-    fn turn_away(&self, stream: TcpStream) {
+    fn reject_connection(&self, stream: TcpStream) {
         if let Ok(turn) = self.turned_away.clone().try_acquire_owned() {
             tokio::spawn(async move {
                 let _turn = turn;
@@ -128,12 +134,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection, from its first request to its last.
-async fn converse(
+async fn serve_connection(
     stream: TcpStream,
     window: Duration,
     service: Router,
     mut stopped: watch::Receiver<bool>,
-    place: Place,
+    place: ConnectionSlot,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
@@ -182,7 +188,7 @@ enum Reason {
     Silent,
 }
 
-async fn reason_to_end(stopped: &mut watch::Receiver<bool>, place: &Place) -> Reason {
+async fn reason_to_end(stopped: &mut watch::Receiver<bool>, place: &ConnectionSlot) -> Reason {
     let silent = async {
         tokio::time::sleep(FIRST_HEAD_TIME).await;
         if place.0.has_asked() {
@@ -198,7 +204,7 @@ async fn reason_to_end(stopped: &mut watch::Receiver<bool>, place: &Place) -> Re
 }
 
 async fn tell_to_leave(mut stream: TcpStream) -> io::Result<()> {
-    let failure = Failure::from(Error::new(Code::Unavailable, "too many connections, nothing was stored"));
+    let failure = ErrorResponse::from(Error::new(Code::Unavailable, "too many connections, nothing was stored"));
     let (parts, body) = failure.into_response().into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mut answer = format!("HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n", parts.status, body.len());

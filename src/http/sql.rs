@@ -8,15 +8,14 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::answer::{self, Answer};
-use super::names::Route;
-use super::observe::{Facts, Kind};
+use super::access_log::{RequestFacts, WorkKind};
+use super::error_response::{COST, ErrorResponse, cost_header};
+use super::names::NamedRoute;
 use super::parameters::{Parameters, header_text};
-use super::respond::{COST, Failure, cost_header};
-use super::{App, body, encoding, redact, session};
-use crate::format;
+use super::query_response::{self, QueryResponse};
+use super::{App, accept, auth, body, encoding, redact};
 use crate::model::{Error, Result};
-use crate::query::{Output, Rows, Session};
+use crate::query::{Output, ResultRows, Session};
 use crate::store::Meter;
 
 /// A statement in the log is cut after this many characters.
@@ -25,19 +24,19 @@ const LOGGED_CHARACTERS: usize = 1_000;
 /// Runs a statement.
 pub async fn sql(
     State(app): State<App>,
-    Extension(facts): Extension<Facts>,
+    Extension(facts): Extension<RequestFacts>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ErrorResponse> {
     let (parts, body) = request.into_parts();
     let limit = app.engine().limits().sql_body_bytes;
     body::check_announced(&parts.headers, limit)?;
-    let claim = session::claim(&parts)?;
-    let parameters = Parameters::parse(Route::Sql, parts.uri.query())?;
+    let claim = auth::claim(&parts)?;
+    let parameters = Parameters::parse(NamedRoute::Sql, parts.uri.query())?;
     let request_coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
-    let caller = session::identify(&app, claim, &parameters, &facts).await?;
-    facts.concerns(Kind::Query, None);
+    let caller = auth::authorize(&app, claim, &parameters, &facts).await?;
+    facts.set_target(WorkKind::Query, None);
     parameters.check_stream_trigger()?;
-    let format = format::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
+    let format = accept::negotiate(header_text(&parts.headers, ACCEPT)?.as_deref())?;
     let coding = encoding::negotiate(header_text(&parts.headers, ACCEPT_ENCODING)?.as_deref())?;
     let share = app.inner.body_memory.share(caller.holder);
     let payload = body::read(body, limit, app.inner.options.body_idle, share).await?;
@@ -60,14 +59,14 @@ pub async fn sql(
             let headers = [(CONTENT_TYPE.as_str(), format.content_type())];
             Ok((headers, [(COST, cost_header(meter.snapshot()))], Body::empty()).into_response())
         }
-        Some(Rows { schema, batches, share }) => {
-            let limits = answer::Limits {
+        Some(ResultRows { schema, batches, share }) => {
+            let limits = query_response::ResponseLimits {
                 buffer_bytes: app.inner.options.result_buffer_bytes,
                 idle: app.inner.options.result_idle,
                 time: app.engine().limits().query_time,
             };
             let share = share.unwrap_or_else(|| app.inner.queries.share());
-            let answer = Answer { schema, batches, format, coding, chunked: parameters.chunked };
+            let answer = QueryResponse { schema, batches, format, coding, chunked: parameters.chunked };
             Ok(answer.respond(limits, &meter, permit, share).await?)
         }
     }

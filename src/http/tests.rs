@@ -11,12 +11,14 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
-use super::encoding::{Coding, Encoder};
+use super::encoding::{Coding, ContentEncoder};
 use super::*;
-use crate::engine::EngineOptions;
-use crate::http::respond::Failure;
+use crate::engine::{Engine, EngineOptions};
+use crate::http::error_response::ErrorResponse;
 use crate::model::clock::SystemClock;
 use crate::model::limits::Limits;
+use crate::model::{Code, Error, Mode, Result};
+use crate::query::Queries;
 use crate::store::Store;
 
 const ROOT: &str = "Basic cm9vdDo=";
@@ -255,7 +257,7 @@ async fn encoded_bodies() {
     let limits = Limits { decoded_body_bytes: 2 << 20, ..Limits::default() };
     let app = app_with(limits, HttpOptions::default()).await;
     let encode = |coding, data: &[u8]| {
-        let (mut out, mut encoder) = (Vec::new(), Encoder::new(coding).unwrap());
+        let (mut out, mut encoder) = (Vec::new(), ContentEncoder::new(coding).unwrap());
         encoder.write(data, &mut out).unwrap();
         encoder.finish(&mut out).unwrap();
         out
@@ -422,7 +424,7 @@ fn every_status_is_reachable_by_some_code() {
     assert_eq!(of(Code::StoreUnavailable), 503);
     assert_eq!(of(Code::DatabaseNotFound), 422);
     assert_eq!(of(Code::LimitReached), 429);
-    assert_eq!(Failure::too_slow(String::new()).status, StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(ErrorResponse::too_slow(String::new()).status, StatusCode::REQUEST_TIMEOUT);
 }
 
 mod answers;

@@ -8,11 +8,11 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_ENCODING;
 use axum::response::{IntoResponse, Response};
 
-use super::names::Route;
-use super::observe::{Facts, Kind};
+use super::access_log::{RequestFacts, WorkKind};
+use super::error_response::{COST, ErrorResponse, cost_header};
+use super::names::NamedRoute;
 use super::parameters::{Parameters, header_text};
-use super::respond::{COST, Failure, cost_header};
-use super::{App, body, encoding, session};
+use super::{App, auth, body, encoding};
 use crate::engine::Receipt;
 use crate::model::time::WritePrecision;
 use crate::model::{Error, Precision, Result};
@@ -25,22 +25,27 @@ const INLINE_BYTES: usize = 64 << 10;
 /// Stores the points of the body: all, or none. 200 once they are durable.
 pub async fn write(
     State(app): State<App>,
-    Extension(facts): Extension<Facts>,
+    Extension(facts): Extension<RequestFacts>,
     request: Request,
-) -> Result<Response, Failure> {
-    receive(app, facts, request, Route::Write).await
+) -> Result<Response, ErrorResponse> {
+    receive(app, facts, request, NamedRoute::Write).await
 }
 
 /// A write on one of the routes for it.
-pub async fn receive(app: App, facts: Facts, request: Request, route: Route) -> Result<Response, Failure> {
+pub async fn receive(
+    app: App,
+    facts: RequestFacts,
+    request: Request,
+    route: NamedRoute,
+) -> Result<Response, ErrorResponse> {
     let (parts, body) = request.into_parts();
     let limit = app.engine().limits().write_body_bytes;
     body::check_announced(&parts.headers, limit)?;
-    let claim = session::claim(&parts)?;
+    let claim = auth::claim(&parts)?;
     let parameters = Parameters::parse(route, parts.uri.query())?;
     let coding = encoding::of_request(header_text(&parts.headers, CONTENT_ENCODING)?.as_deref())?;
-    let caller = session::identify(&app, claim, &parameters, &facts).await?;
-    facts.concerns(Kind::Write, Some(&parameters.database));
+    let caller = auth::authorize(&app, claim, &parameters, &facts).await?;
+    facts.set_target(WorkKind::Write, Some(&parameters.database));
     app.inner.options.mode.check_writing()?;
     if body::waits_to_continue(&parts.headers) {
         app.engine().database(caller.tenant, &parameters.database).await?;
@@ -67,11 +72,11 @@ pub async fn receive(app: App, facts: Facts, request: Request, route: Route) -> 
 /// Parses and stores. A malformed body is reported before a missing database, as CnosDB does.
 async fn store(
     app: &App,
-    caller: &session::Caller,
+    caller: &auth::Principal,
     parameters: &Parameters,
     text: Bytes,
     meter: &Arc<Meter>,
-    facts: &Facts,
+    facts: &RequestFacts,
 ) -> Result<Receipt> {
     let database = app.engine().database(caller.tenant, &parameters.database).await;
     if database.is_ok() {

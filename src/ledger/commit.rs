@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CommitId, Ledger, Manifest, Moment, PROOF_AGE, State,
+    CommitId, Ledger, LedgerState, Manifest, Moment, PROOF_AGE,
     history::unknown,
     lock,
     manifest::{FORMAT, RECENT},
 };
+use crate::model::paths;
 use crate::model::{Code, Error, Result};
-use crate::store::{Attempt, Attempts, Store, paths};
+use crate::store::{Attempt, Attempts, Store};
 
 /// How often a commit is rebased on a newer manifest before it gives up. Each loss means that
 /// somebody else's commit won, so that the system as a whole goes on.
@@ -24,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(super) const LOOK_AGE: Duration = Duration::from_secs(2);
 
 /// What to do with the newest manifest.
-pub enum Step<S, T> {
+pub enum CommitStep<S, T> {
     /// Make this the next state.
     Commit { kind: &'static str, state: S, output: T },
     /// There is nothing (left) to do.
@@ -51,7 +52,7 @@ struct Doubts<S, T> {
     patience: Option<Attempts>,
 }
 
-impl<S: State, T> Doubts<S, T> {
+impl<S: LedgerState, T> Doubts<S, T> {
     fn new() -> Self {
         Doubts { sent: Vec::new(), patience: None }
     }
@@ -90,7 +91,7 @@ impl<S: State, T> Doubts<S, T> {
     }
 }
 
-impl<S: State> Ledger<S> {
+impl<S: LedgerState> Ledger<S> {
     /// Changes the state: `decide` looks at the newest manifest and says what becomes of it; it is
     /// asked again with a newer one when another commit came first. Returns the manifest that holds
     /// the outcome.
@@ -100,7 +101,7 @@ impl<S: State> Ledger<S> {
     pub async fn commit<T>(
         &self,
         store: &Store,
-        mut decide: impl FnMut(&Manifest<S>) -> Result<Step<S, T>>,
+        mut decide: impl FnMut(&Manifest<S>) -> Result<CommitStep<S, T>>,
     ) -> Result<(Arc<Manifest<S>>, T)> {
         // Not on what the hint alone led to: by single objects, a manifest that came back to its freed number looks
         // like the newest.
@@ -111,7 +112,7 @@ impl<S: State> Ledger<S> {
             // Only a commit may be built on what was the newest a moment ago; that there is nothing to do, or
             // that it cannot be done, has to be true of the newest.
             let recent = recent.take().and_then(|base| match decide(&base.manifest) {
-                Ok(Step::Commit { kind, state, output }) => Some((base, kind, state, output)),
+                Ok(CommitStep::Commit { kind, state, output }) => Some((base, kind, state, output)),
                 _ => None,
             });
             let (base, kind, state, output) = match recent {
@@ -122,8 +123,8 @@ impl<S: State> Ledger<S> {
                         return Ok(landed);
                     }
                     match decide(&base.manifest) {
-                        Ok(Step::Commit { kind, state, output }) => (base, kind, state, output),
-                        Ok(Step::Done(output)) => return doubts.refuse().map(|()| (base.manifest, output)),
+                        Ok(CommitStep::Commit { kind, state, output }) => (base, kind, state, output),
+                        Ok(CommitStep::Done(output)) => return doubts.refuse().map(|()| (base.manifest, output)),
                         Err(error) => return Err(doubts.explain(error)),
                     }
                 }
@@ -131,7 +132,7 @@ impl<S: State> Ledger<S> {
             let next = Arc::new(self.successor(&base.manifest, kind, state));
             match self.append(store, &next, Some(base.when)).await {
                 Appended::Done => return Ok((next, output)),
-                Appended::Lost => self.give_way(began.elapsed(), lost).await,
+                Appended::Lost => self.backoff(began.elapsed(), lost).await,
                 Appended::Failed { error, again } => doubts.note(store, next, output, error, again).await?,
             }
         }
@@ -162,7 +163,7 @@ impl<S: State> Ledger<S> {
                 if attempt.0.version == newest.version
                     && let Ok(bytes) = newest.encode()
                 {
-                    self.tell(store, newest, bytes).await;
+                    self.update_hint(store, newest, bytes).await;
                 }
                 return Ok(Some(attempt));
             }
@@ -172,7 +173,7 @@ impl<S: State> Ledger<S> {
 
     /// Waits a random time, longer with every turn that was lost: of many that commit at once each would
     /// otherwise lose to every other, and pay for it. Measured by what an attempt takes on this store.
-    async fn give_way(&self, took: Duration, lost: usize) {
+    async fn backoff(&self, took: Duration, lost: usize) {
         let turns = 4_u32 << lost.min(4);
         let longest = took.saturating_mul(turns).min(LONGEST_PAUSE);
         let longest = u64::try_from(longest.as_micros()).unwrap_or(0);
@@ -260,7 +261,7 @@ impl<S: State> Ledger<S> {
             }
         }
         self.learn(next, began);
-        self.tell(store, next, bytes).await;
+        self.update_hint(store, next, bytes).await;
         Appended::Done
     }
 }

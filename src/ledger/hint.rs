@@ -4,28 +4,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Ledger, Manifest, State, lock};
-use crate::store::{Store, paths};
+use super::{Ledger, LedgerState, Manifest, lock};
+use crate::model::paths;
+use crate::store::Store;
 
 /// The hint is written at most this often.
 const HINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What this process has told others by the hint.
 #[derive(Debug, Default)]
-pub(super) struct Hinted {
+pub(super) struct HintState {
     /// The last attempt, by the monotonic clock.
     pub(super) when: Option<i64>,
     /// The last commit of this process that no hint was written for; 0 if there is none.
     behind: u64,
 }
 
-impl<S: State> Ledger<S> {
+impl<S: LedgerState> Ledger<S> {
     /// C5. Best effort: a lost hint costs a LIST, nothing else.
-    pub(super) async fn tell(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
+    pub(super) async fn update_hint(&self, store: &Store, next: &Manifest<S>, bytes: Bytes) {
         {
             let mut hinted = lock(&self.hinted);
             hinted.behind = hinted.behind.max(next.version);
-            if next.state.is_passing() || !self.may_hint(&hinted) {
+            if next.state.is_intermediate() || !self.may_hint(&hinted) {
                 return;
             }
         }
@@ -39,13 +40,13 @@ impl<S: State> Ledger<S> {
         hinted.behind > 0 && self.may_hint(&hinted)
     }
 
-    fn may_hint(&self, hinted: &Hinted) -> bool {
+    fn may_hint(&self, hinted: &HintState) -> bool {
         let passed = |when: i64| Duration::from_nanos(self.clock.elapsed().abs_diff(when));
         hinted.when.is_none_or(|when| passed(when) >= HINT_INTERVAL)
     }
 
     /// Hints at what was committed since the last hint, for whoever ends a series of commits.
-    pub async fn catch_up(&self, store: &Store) {
+    pub async fn flush_hint(&self, store: &Store) {
         let behind = lock(&self.hinted).behind;
         match self.cached() {
             Some(newest) if behind > 0 && newest.version == behind => {

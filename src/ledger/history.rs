@@ -2,23 +2,24 @@
 
 use std::fmt::Display;
 
-use super::{Ledger, Manifest, Moment, State, manifest::Head, misnumbered};
+use super::{Ledger, LedgerState, Manifest, Moment, manifest::ManifestHeader, misnumbered};
+use crate::model::paths;
 use crate::model::{Code, Error, Result};
-use crate::store::{Store, paths};
+use crate::store::Store;
 
 /// The error of a commit that may have taken place, or may still.
 pub(super) fn unknown(kind: &str, why: &impl Display) -> Error {
     Error::new(Code::OutcomeUnknown, format!("whether commit \"{kind}\" took place is unknown: {why}"))
 }
 
-impl<S: State> Ledger<S> {
+impl<S: LedgerState> Ledger<S> {
     /// What lies at a number, whether or not it is in the history; `None` if nothing does.
     ///
     /// Errors: `Corrupt` if it is no manifest, or another number's.
-    pub async fn head(&self, store: &Store, version: u64) -> Result<Option<Head>> {
+    pub async fn head(&self, store: &Store, version: u64) -> Result<Option<ManifestHeader>> {
         let key = paths::manifest(self.root(), version);
         let Some(bytes) = store.get(&key).await? else { return Ok(None) };
-        let head = Head::decode(&key, &bytes)?;
+        let head = ManifestHeader::decode(&key, &bytes)?;
         if head.version == version { Ok(Some(head)) } else { Err(misnumbered(&key, head.version)) }
     }
 
@@ -45,13 +46,13 @@ impl<S: State> Ledger<S> {
         // Nobody builds on what is not in the history: so what follows it says whose number it is.
         let after = paths::manifest(self.root(), next.version + 1);
         if let Some(bytes) = store.get(&after).await? {
-            return Ok(Head::decode(&after, &bytes)?.parent == Some(next.commit));
+            return Ok(ManifestHeader::decode(&after, &bytes)?.parent == Some(next.commit));
         }
         // Something did follow in the history and was deleted, and the older are deleted first. So what is still
         // there is not the one that the history had.
         let own = paths::manifest(self.root(), next.version);
         match store.get(&own).await? {
-            Some(bytes) if Head::decode(&own, &bytes)?.commit == next.commit => Ok(false),
+            Some(bytes) if ManifestHeader::decode(&own, &bytes)?.commit == next.commit => Ok(false),
             _ => Err(Error::new(Code::OutcomeUnknown, "too many others followed it")),
         }
     }

@@ -7,7 +7,7 @@
 //! a part of the state, one line\n …
 //! ```
 //!
-//! What the state says of itself and what its parts are is the state's own affair ([`State`]). All but
+//! What the state says of itself and what its parts are is the state's own affair ([`LedgerState`]). All but
 //! small manifests are compressed.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use std::io::Read;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::State;
+use super::LedgerState;
 use crate::model::{Code, Error, Result};
 
 /// The format this build writes. Format 4 allows numbered names of segments, which programs that know only
@@ -78,7 +78,7 @@ pub struct Manifest<S> {
 
 /// A manifest's first line: which commit it is of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Head {
+pub struct ManifestHeader {
     pub version: u64,
     pub commit: CommitId,
     pub parent: Option<CommitId>,
@@ -92,24 +92,24 @@ fn remembers(recent: &[(u64, CommitId)], version: u64, commit: CommitId) -> Opti
     recent.iter().find(|(number, _)| *number == version).map(|(_, known)| *known == commit)
 }
 
-impl Head {
+impl ManifestHeader {
     /// As [`Manifest::remembers`], of earlier versions.
     pub fn remembers(&self, version: u64, commit: CommitId) -> Option<bool> {
         remembers(&self.recent, version, commit)
     }
 
     /// Reads no more than which commit a manifest is of.
-    pub fn decode(key: &str, bytes: &[u8]) -> Result<Head> {
+    pub fn decode(key: &str, bytes: &[u8]) -> Result<ManifestHeader> {
         let (_, text) = text(key, bytes)?;
         let line = text.lines().next().unwrap_or_default();
         serde_json::from_str(line).map_err(|error| Error::corrupt(key, error))
     }
 }
 
-impl<S: State> Manifest<S> {
+impl<S: LedgerState> Manifest<S> {
     pub fn encode(&self) -> Result<Bytes> {
         let failed = |error: String| Error::internal(format!("manifest {} cannot be encoded: {error}", self.version));
-        let head = Head {
+        let head = ManifestHeader {
             version: self.version,
             commit: self.commit,
             parent: self.parent,
@@ -137,12 +137,12 @@ impl<S: State> Manifest<S> {
     pub fn decode(key: &str, bytes: &[u8], before: Option<&S>) -> Result<Self> {
         let (format, text) = text(key, bytes)?;
         let mut lines = text.split('\n');
-        let head: Head =
+        let head: ManifestHeader =
             serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| Error::corrupt(key, error))?;
         let state = lines.next().ok_or_else(|| Error::corrupt(key, "it holds no state"))?;
         let parts: Vec<&str> = lines.collect();
         let state = S::decode(state, &parts, before).map_err(|error| Error::corrupt(key, error))?;
-        let Head { version, commit, parent, kind, recent } = head;
+        let ManifestHeader { version, commit, parent, kind, recent } = head;
         Ok(Manifest { format, version, commit, parent, kind, recent, state })
     }
 

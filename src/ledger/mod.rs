@@ -20,16 +20,14 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::model::paths::{self, LogName, SegmentName};
 use crate::model::{Code, Error, Result, clock::SharedClock};
-use crate::store::{
-    Store,
-    paths::{self, LogName, SegmentName},
-};
+use crate::store::Store;
 
-pub use commit::Step;
-pub use manifest::{CommitId, Head, Manifest, decompress};
+pub use commit::CommitStep;
+pub use manifest::{CommitId, Manifest, ManifestHeader, decompress};
 
-use hint::Hinted;
+use hint::HintState;
 
 /// A proof that a manifest was the newest stays good this long: none is deleted that is not several times as
 /// old.
@@ -46,12 +44,12 @@ const EARLY_LOOK: Duration = Duration::from_secs(300);
 const LOAD_ATTEMPTS: usize = 4;
 
 /// What a ledger keeps.
-pub trait State: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
+pub trait LedgerState: Serialize + DeserializeOwned + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// The log number a LIST has to begin at to show all that still matters.
     fn list_from(&self, version: u64) -> u64;
 
     /// Whether another commit is about to follow, so that a hint at this one would be worth nothing.
-    fn is_passing(&self) -> bool {
+    fn is_intermediate(&self) -> bool {
         false
     }
 
@@ -159,7 +157,7 @@ pub struct Ledger<S> {
     clock: SharedClock,
     known: Mutex<Option<Proven<S>>>,
     looked: Mutex<Looked>,
-    hinted: Mutex<Hinted>,
+    hinted: Mutex<HintState>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -167,7 +165,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<S: State> Ledger<S> {
+impl<S: LedgerState> Ledger<S> {
     /// A handle on the log below `root` (which ends in `/`). Asks the store nothing.
     pub fn new(root: impl Into<String>, clock: SharedClock) -> Self {
         let (known, looked, hinted) = (Mutex::new(None), Mutex::default(), Mutex::default());
@@ -245,7 +243,7 @@ impl<S: State> Ledger<S> {
             // was not deleted before it was asked for.
             let own = paths::manifest(&self.root, manifest.version);
             let Some(bytes) = store.get(&own).await? else { return Ok(false) };
-            if Head::decode(&own, &bytes)?.commit != manifest.commit {
+            if ManifestHeader::decode(&own, &bytes)?.commit != manifest.commit {
                 // The number was freed, and created again by somebody who slept; or the store was set back.
                 lock(&self.looked).replaced = Some(manifest.version);
                 return Ok(false);
@@ -299,7 +297,7 @@ impl<S: State> Ledger<S> {
         }
     }
 
-    fn went_back(&self, version: u64) -> Error {
+    fn store_regressed(&self, version: u64) -> Error {
         Error::new(
             Code::StoreUnavailable,
             format!(
@@ -337,14 +335,14 @@ impl<S: State> Ledger<S> {
                     continue;
                 }
                 return match before {
-                    Some(manifest) => Err(self.went_back(manifest.version)),
+                    Some(manifest) => Err(self.store_regressed(manifest.version)),
                     None => Ok(None),
                 };
             };
             let replaced = std::mem::take(&mut lock(&self.looked).replaced);
             let is_gone = |before: &Manifest<S>| before.version > newest || replaced == Some(newest);
             if let Some(before) = before.as_ref().filter(|before| is_gone(before)) {
-                return Err(self.went_back(before.version));
+                return Err(self.store_regressed(before.version));
             }
             let Some(manifest) = self.fetch(store, newest, before.as_ref()).await? else { continue };
             let floor = manifest.state.list_from(manifest.version);

@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Ledger, Manifest, Moment, State, manifest::Head};
+use super::{Ledger, LedgerState, Manifest, Moment, manifest::ManifestHeader};
 use crate::model::Result;
-use crate::store::{Store, paths};
+use crate::model::paths;
+use crate::store::Store;
 
 /// How many commits after the hint are followed one by one before a LIST is asked for the newest.
 const FOLLOWED: usize = 3;
 
-impl<S: State> Ledger<S> {
+impl<S: LedgerState> Ledger<S> {
     /// The newest manifest of a log that this process has not seen yet: what the hint names, if only few
     /// commits followed it, or else by a LIST. `None` when there is no manifest at all.
     pub async fn open(&self, store: &Store) -> Result<Option<Arc<Manifest<S>>>> {
         let hint = self.hint(store).await;
-        let head = hint.as_ref().and_then(|bytes| Head::decode(&paths::hint(&self.root), bytes).ok());
+        let head = hint.as_ref().and_then(|bytes| ManifestHeader::decode(&paths::hint(&self.root), bytes).ok());
         if let Some(head) = head
-            && let Some(newest) = self.follow(store, &head).await?
+            && let Some(newest) = self.walk_from_hint(store, &head).await?
         {
             return Ok(Some(newest));
         }
@@ -30,14 +31,14 @@ impl<S: State> Ledger<S> {
     /// believed in nothing but where to begin: hint and successor may both come of a process that slept, and
     /// the successor lie in a hole. But the older go first: if the hinted one is there in the end, nothing after
     /// it was deleted. `None`, so that a LIST decides, also where one of them cannot be read.
-    async fn follow(&self, store: &Store, hint: &Head) -> Result<Option<Arc<Manifest<S>>>> {
+    async fn walk_from_hint(&self, store: &Store, hint: &ManifestHeader) -> Result<Option<Arc<Manifest<S>>>> {
         let hinted = paths::manifest(&self.root, hint.version);
         let (mut version, mut commit, mut followed) = (hint.version, hint.commit, None);
         for _ in 0..=FOLLOWED {
             let began = Moment::now(&self.clock, store);
             let after = paths::manifest(&self.root, version + 1);
             if let Some(bytes) = store.get(&after).await? {
-                match Head::decode(&after, &bytes) {
+                match ManifestHeader::decode(&after, &bytes) {
                     Ok(head) if head.parent == Some(commit) => {
                         (version, commit, followed) = (version + 1, head.commit, Some((after, bytes)));
                         continue;
@@ -46,7 +47,7 @@ impl<S: State> Ledger<S> {
                 }
             }
             let Some(bytes) = store.get(&hinted).await? else { return Ok(None) };
-            if Head::decode(&hinted, &bytes).ok().map(|head| head.commit) != Some(hint.commit) {
+            if ManifestHeader::decode(&hinted, &bytes).ok().map(|head| head.commit) != Some(hint.commit) {
                 return Ok(None);
             }
             let (key, bytes) = followed.unwrap_or((hinted, bytes));

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::model::clock::{ManualClock, SharedClock};
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 use crate::store::{CreateOutcome, Store};
 
 /// A list of numbers; commits append to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Numbers(Vec<u64>);
 
-impl State for Numbers {
+impl LedgerState for Numbers {
     fn list_from(&self, version: u64) -> u64 {
         version
     }
@@ -35,7 +35,7 @@ async fn append(ledger: &Ledger<Numbers>, store: &Store, number: u64) -> Result<
     let committed = ledger.commit(store, |newest| {
         let mut state = newest.state.clone();
         state.0.push(number);
-        Ok(Step::Commit { kind: "append", state, output: () })
+        Ok(CommitStep::Commit { kind: "append", state, output: () })
     });
     committed.await.map(|(manifest, ())| manifest.version)
 }
@@ -77,7 +77,7 @@ async fn commits_of_many_processes_are_all_kept_in_one_line() {
 struct Distance;
 
 impl Faults for Distance {
-    fn before(&self, _: Operation, _: &str) -> Fault {
+    fn before(&self, _: RequestKind, _: &str) -> Fault {
         Fault::Delay(Duration::from_millis(30))
     }
 }
@@ -149,7 +149,7 @@ async fn a_create_in_a_hole_of_deleted_numbers_is_not_believed() {
         time.set(1_000 + 3_600_000_000_000);
         let mut state = newest.state.clone();
         state.0.push(99);
-        Ok(Step::Commit { kind: "append", state, output: () })
+        Ok(CommitStep::Commit { kind: "append", state, output: () })
     });
     assert_eq!(committed.await.unwrap().0.version, 6);
     let newest = ledger.load(&store).await.unwrap().manifest;
@@ -183,14 +183,14 @@ async fn what_was_the_newest_a_moment_ago_decides_nothing_but_a_commit() {
     append(&other, &store, 7).await.unwrap();
     // This process has not seen the 7 yet, and neither says that it is missing nor does it build on that.
     let found = ledger.commit(&store, |newest| match newest.state.0.as_slice() {
-        [7] => Ok(Step::Done("found")),
+        [7] => Ok(CommitStep::Done("found")),
         _ => Err(Error::new(Code::TableNotFound, "there is no 7")),
     });
     assert_eq!(found.await.unwrap().1, "found");
     let other_cached = other.cached().unwrap();
     append(&ledger, &store, 8).await.unwrap();
     let missing = other.commit(&store, |newest| match newest.state.0.last() {
-        Some(7) => Ok(Step::Done(())),
+        Some(7) => Ok(CommitStep::Done(())),
         _ => Err(Error::new(Code::TableNotFound, "the last is no 7")),
     });
     assert_eq!(other_cached.state.0, [7]);
@@ -251,9 +251,9 @@ async fn a_new_process_follows_the_hint_without_a_list() {
         let cost = store.totals().snapshot() - before;
         assert_eq!((cost.gets, cost.lists), expected, "{} commits after the hint", number - 1);
     }
-    ledger.catch_up(&store).await;
+    ledger.flush_hint(&store).await;
     let before = store.totals().snapshot();
-    ledger.catch_up(&store).await;
+    ledger.flush_hint(&store).await;
     let opener = Ledger::<Numbers>::new("r/", clock(9));
     assert_eq!(opener.open(&store).await.unwrap().unwrap().version, 6);
     let cost = store.totals().snapshot() - before;
@@ -338,8 +338,8 @@ async fn a_long_manifest_is_compressed_and_read_back() {
     let store = Store::memory();
     let ledger = begun(&store).await;
     let numbers: Vec<u64> = (0..50_000).collect();
-    let grow =
-        ledger.commit(&store, |_| Ok(Step::Commit { kind: "grow", state: Numbers((0..50_000).collect()), output: () }));
+    let grow = ledger
+        .commit(&store, |_| Ok(CommitStep::Commit { kind: "grow", state: Numbers((0..50_000).collect()), output: () }));
     grow.await.unwrap();
     let key = paths::manifest("r/", 2);
     let bytes = store.get(&key).await.unwrap().unwrap();

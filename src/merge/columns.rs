@@ -27,22 +27,22 @@ pub(super) fn ticks(array: &ArrayRef) -> Result<&[i64]> {
 }
 
 /// A column of strings in any of its three forms.
-pub(super) enum Texts<'a> {
+pub(super) enum TextColumn<'a> {
     Plain(&'a StringArray),
     View(&'a StringViewArray),
     Dictionary(&'a Int32Array, &'a StringArray),
 }
 
-impl<'a> Texts<'a> {
-    pub(super) fn of(array: &'a ArrayRef) -> Result<Texts<'a>> {
+impl<'a> TextColumn<'a> {
+    pub(super) fn of(array: &'a ArrayRef) -> Result<TextColumn<'a>> {
         let unknown = || Error::internal(format!("a column of strings is of type {}", array.data_type()));
         match array.data_type() {
-            DataType::Utf8 => Ok(Texts::Plain(array.as_string())),
-            DataType::Utf8View => Ok(Texts::View(array.as_string_view())),
+            DataType::Utf8 => Ok(TextColumn::Plain(array.as_string())),
+            DataType::Utf8View => Ok(TextColumn::View(array.as_string_view())),
             DataType::Dictionary(..) => {
                 let dictionary = array.as_dictionary_opt::<Int32Type>().ok_or_else(unknown)?;
                 let values = dictionary.values().as_string_opt::<i32>().ok_or_else(unknown)?;
-                Ok(Texts::Dictionary(dictionary.keys(), values))
+                Ok(TextColumn::Dictionary(dictionary.keys(), values))
             }
             _ => Err(unknown()),
         }
@@ -50,18 +50,18 @@ impl<'a> Texts<'a> {
 
     fn rows(&self) -> usize {
         match self {
-            Texts::Plain(array) => array.len(),
-            Texts::View(array) => array.len(),
-            Texts::Dictionary(keys, _) => keys.len(),
+            TextColumn::Plain(array) => array.len(),
+            TextColumn::View(array) => array.len(),
+            TextColumn::Dictionary(keys, _) => keys.len(),
         }
     }
 
     /// The value of a row. A dictionary may also hold null as a value.
     pub(super) fn get(&self, row: usize) -> Option<&'a str> {
         match self {
-            Texts::Plain(array) => array.is_valid(row).then(|| array.value(row)),
-            Texts::View(array) => array.is_valid(row).then(|| array.value(row)),
-            Texts::Dictionary(keys, values) => {
+            TextColumn::Plain(array) => array.is_valid(row).then(|| array.value(row)),
+            TextColumn::View(array) => array.is_valid(row).then(|| array.value(row)),
+            TextColumn::Dictionary(keys, values) => {
                 let key = keys.is_valid(row).then(|| usize::try_from(keys.value(row)).ok()).flatten()?;
                 values.is_valid(key).then(|| values.value(key))
             }
@@ -72,14 +72,14 @@ impl<'a> Texts<'a> {
     /// dictionary, otherwise at least once for each run of equal neighbours.
     pub(super) fn map<T: Copy>(&self, null: T, mut convert: impl FnMut(&'a str) -> T) -> Vec<T> {
         match self {
-            Texts::Dictionary(keys, values) if values.len() <= keys.len() => {
+            TextColumn::Dictionary(keys, values) if values.len() <= keys.len() => {
                 let converted: Vec<T> = values.iter().map(|value| value.map_or(null, &mut convert)).collect();
                 let of_key = |key: Option<i32>| {
                     key.and_then(|key| usize::try_from(key).ok()).and_then(|key| converted.get(key).copied())
                 };
                 keys.iter().map(|key| of_key(key).unwrap_or(null)).collect()
             }
-            Texts::View(array) => {
+            TextColumn::View(array) => {
                 // Equal views are equal values, and comparing them is cheap.
                 let mut previous: Option<(u128, T)> = None;
                 let rows = array.views().iter().enumerate().map(|(row, view)| match previous {
@@ -111,22 +111,22 @@ impl<'a> Texts<'a> {
 }
 
 /// A field's values as the 64 bits that a sum digests.
-pub(super) enum Cells<'a> {
+pub(super) enum CellBits<'a> {
     Integers(&'a [i64]),
     Unsigned(&'a [u64]),
     Floats(&'a [f64]),
     Booleans(&'a BooleanArray),
-    Texts(Texts<'a>),
+    Texts(TextColumn<'a>),
 }
 
-impl<'a> Cells<'a> {
-    pub(super) fn of(array: &'a ArrayRef) -> Result<Cells<'a>> {
+impl<'a> CellBits<'a> {
+    pub(super) fn of(array: &'a ArrayRef) -> Result<CellBits<'a>> {
         Ok(match array.data_type() {
-            DataType::Int64 => Cells::Integers(array.as_primitive::<Int64Type>().values()),
-            DataType::UInt64 => Cells::Unsigned(array.as_primitive::<UInt64Type>().values()),
-            DataType::Float64 => Cells::Floats(array.as_primitive::<Float64Type>().values()),
-            DataType::Boolean => Cells::Booleans(array.as_boolean()),
-            DataType::Utf8 | DataType::Utf8View | DataType::Dictionary(..) => Cells::Texts(Texts::of(array)?),
+            DataType::Int64 => CellBits::Integers(array.as_primitive::<Int64Type>().values()),
+            DataType::UInt64 => CellBits::Unsigned(array.as_primitive::<UInt64Type>().values()),
+            DataType::Float64 => CellBits::Floats(array.as_primitive::<Float64Type>().values()),
+            DataType::Boolean => CellBits::Booleans(array.as_boolean()),
+            DataType::Utf8 | DataType::Utf8View | DataType::Dictionary(..) => CellBits::Texts(TextColumn::of(array)?),
             other => return Err(Error::internal(format!("a field is of type {other}, which no field has"))),
         })
     }

@@ -6,16 +6,16 @@ use arrow::{
 };
 
 use super::{
-    Key,
-    columns::{Cells, compact},
+    KeyColumns,
+    columns::{CellBits, compact},
     fields,
     sum::{bits, cell, key_hashes, salt},
 };
-use crate::model::{ColumnId, Error, Result, Sum};
+use crate::model::{ColumnId, Digest, Error, Result};
 
 /// Rows of a batch in key order, cut into groups of one key, the older rows of a group first.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(super) struct KeyGroups {
     /// Row numbers in the batch.
     rows: Vec<u32>,
     /// For each group the number of rows up to its end.
@@ -29,9 +29,9 @@ struct Duplicates {
     end: usize,
 }
 
-impl Groups {
-    pub(super) fn with_capacity(rows: usize) -> Groups {
-        Groups { rows: Vec::with_capacity(rows), ends: Vec::with_capacity(rows) }
+impl KeyGroups {
+    pub(super) fn with_capacity(rows: usize) -> KeyGroups {
+        KeyGroups { rows: Vec::with_capacity(rows), ends: Vec::with_capacity(rows) }
     }
 
     /// Adds the next row; `repeats` tells that its key is that of the row before.
@@ -46,12 +46,17 @@ impl Groups {
 
     /// One row a group: in each column the newest value of the group that is not null. Also the sum
     /// of what did not survive.
-    pub(super) fn collapse(&self, batch: &RecordBatch, key: &Key, ids: &[ColumnId]) -> Result<(RecordBatch, Sum)> {
+    pub(super) fn collapse(
+        &self,
+        batch: &RecordBatch,
+        key: &KeyColumns,
+        ids: &[ColumnId],
+    ) -> Result<(RecordBatch, Digest)> {
         let newest = UInt32Array::from_iter_values(self.ends.iter().map(|end| self.rows[*end as usize - 1]));
         let duplicates = self.duplicates();
         let hashes = self.hashes(batch, key, ids, &duplicates)?;
         let excess = (self.rows.len() - self.ends.len()) as u64;
-        let mut dropped = Sum { rows: excess, cells: excess, hash: 0 };
+        let mut dropped = Digest { rows: excess, cells: excess, hash: 0 };
         for (group, hash) in duplicates.iter().zip(&hashes) {
             let row = cell(*hash, salt(ColumnId::TIME), 0);
             dropped.hash = dropped.hash.wrapping_add(row.wrapping_mul((group.end - group.start - 1) as u64));
@@ -91,7 +96,7 @@ impl Groups {
     }
 
     /// The key hash of each group of more than one row.
-    fn hashes(&self, batch: &RecordBatch, key: &Key, ids: &[ColumnId], of: &[Duplicates]) -> Result<Vec<u64>> {
+    fn hashes(&self, batch: &RecordBatch, key: &KeyColumns, ids: &[ColumnId], of: &[Duplicates]) -> Result<Vec<u64>> {
         if of.is_empty() {
             return Ok(Vec::new());
         }
@@ -114,11 +119,11 @@ impl Groups {
         duplicates: &[Duplicates],
         hashes: &[u64],
         salt: u64,
-    ) -> Result<(Option<UInt32Array>, Sum)> {
-        let cells = Cells::of(column)?;
+    ) -> Result<(Option<UInt32Array>, Digest)> {
+        let cells = CellBits::of(column)?;
         let nulls = column.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let mut survivors: Option<Vec<u32>> = None;
-        let mut lost = Sum::default();
+        let mut lost = Digest::default();
         for (group, hash) in duplicates.iter().zip(hashes) {
             let mut survivor = None;
             for row in self.rows[group.start..group.end].iter().rev() {

@@ -19,10 +19,10 @@ use futures::{
 };
 
 use super::{
-    Key,
-    groups::{Groups, row_count},
+    KeyColumns,
+    groups::{KeyGroups, row_count},
 };
-use crate::model::{ColumnId, Error, Result, Sum};
+use crate::model::{ColumnId, Digest, Error, Result};
 
 type Source = BoxStream<'static, Result<RecordBatch>>;
 
@@ -36,10 +36,10 @@ type Source = BoxStream<'static, Result<RecordBatch>>;
 pub fn merge(
     sources: Vec<Source>,
     schema: SchemaRef,
-    key: Key,
+    key: KeyColumns,
     ids: Vec<ColumnId>,
     batch_rows: usize,
-    dropped: Option<Arc<Mutex<Sum>>>,
+    dropped: Option<Arc<Mutex<Digest>>>,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     match Merger::new(sources, schema, key, ids, batch_rows.max(1), dropped) {
         Err(error) => stream::once(async { Err(error) }).boxed(),
@@ -53,10 +53,10 @@ pub fn merge(
 
 struct Merger {
     schema: SchemaRef,
-    key: Key,
+    key: KeyColumns,
     ids: Vec<ColumnId>,
     batch_rows: usize,
-    dropped: Option<Arc<Mutex<Sum>>>,
+    dropped: Option<Arc<Mutex<Digest>>>,
     converter: RowConverter,
     streams: Vec<Source>,
     heads: Heads,
@@ -73,10 +73,10 @@ impl Merger {
     fn new(
         streams: Vec<Source>,
         schema: SchemaRef,
-        key: Key,
+        key: KeyColumns,
         ids: Vec<ColumnId>,
         batch_rows: usize,
-        dropped: Option<Arc<Mutex<Sum>>>,
+        dropped: Option<Arc<Mutex<Digest>>>,
     ) -> Result<Merger> {
         key.check(schema.fields().len(), &ids)?;
         let columns = key.tags.iter().chain([&key.time]);
@@ -400,8 +400,8 @@ impl Pending {
         Ok(interleave_record_batch(&batches, &places)?)
     }
 
-    fn groups(&self) -> Groups {
-        let mut groups = Groups::with_capacity(self.rows);
+    fn groups(&self) -> KeyGroups {
+        let mut groups = KeyGroups::with_capacity(self.rows);
         let mut repeats = self.repeats.iter().peekable();
         for row in 0..self.rows {
             groups.push(row as u32, repeats.next_if(|repeat| **repeat == row).is_some());

@@ -5,7 +5,7 @@
 //! the order of their ids, nulls first, bytewise; then time), no two rows with the same key.
 //!
 //! Invariants: of rows with the same key one remains, and each of its fields is the newest value
-//! that is not null; what went in has the [`Sum`] of what came out plus what is reported as dropped;
+//! that is not null; what went in has the [`Digest`] of what came out plus what is reported as dropped;
 //! merging is associative, so it does not matter who merged what first.
 //!
 //! Never: a store, a format of files, a clock; it waits for nothing but the streams it merges.
@@ -29,18 +29,18 @@ pub use sum::sum;
 pub use zero::positive_zeros;
 
 #[cfg(doc)]
-use crate::model::Sum;
+use crate::model::Digest;
 
 /// Positions of the key columns in a batch's schema: tags in ascending order of column id, and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct KeyColumns {
     pub tags: Vec<usize>,
     pub time: usize,
 }
 
-impl Key {
+impl KeyColumns {
     /// The key of batches whose columns are those of `schema`, in its order.
-    pub fn of(schema: &TableSchema) -> Key {
+    pub fn of(schema: &TableSchema) -> KeyColumns {
         let mut tags: Vec<(ColumnId, usize)> = Vec::new();
         let mut time = 0;
         for (position, column) in schema.columns.iter().enumerate() {
@@ -51,7 +51,7 @@ impl Key {
             }
         }
         tags.sort_unstable();
-        Key { tags: tags.into_iter().map(|(_, position)| position).collect(), time }
+        KeyColumns { tags: tags.into_iter().map(|(_, position)| position).collect(), time }
     }
 
     fn holds(&self, position: usize) -> bool {
@@ -72,6 +72,6 @@ impl Key {
 }
 
 /// The positions of the columns that are not of the key.
-fn fields<'a>(batch: &'a RecordBatch, key: &'a Key) -> impl Iterator<Item = usize> + 'a {
+fn fields<'a>(batch: &'a RecordBatch, key: &'a KeyColumns) -> impl Iterator<Item = usize> + 'a {
     (0..batch.num_columns()).filter(|position| !key.holds(*position))
 }

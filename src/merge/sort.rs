@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::{
-    Key,
-    columns::{Texts, ticks},
-    groups::{Groups, row_count},
+    KeyColumns,
+    columns::{TextColumn, ticks},
+    groups::{KeyGroups, row_count},
 };
-use crate::model::{ColumnId, Result, Sum};
+use crate::model::{ColumnId, Digest, Result};
 
 /// Sorts rows by key. Rows with the same key become one: per field the last value that is not null,
 /// in the order of the rows, wins. Tags and strings may be `Dictionary(Int32, Utf8)`, `Utf8` or
 /// `Utf8View`, and stay it. `ids` are the columns' ids in the batch's order. Returns the sum of what
 /// was dropped beside the batch.
-pub fn sort_points(batch: &RecordBatch, key: &Key, ids: &[ColumnId]) -> Result<(RecordBatch, Sum)> {
+pub fn sort_points(batch: &RecordBatch, key: &KeyColumns, ids: &[ColumnId]) -> Result<(RecordBatch, Digest)> {
     key.check(batch.num_columns(), ids)?;
     let rows = row_count(batch)?;
     let ranks = key.tags.iter().map(|tag| Ranks::of(batch.column(*tag))).collect::<Result<Vec<Ranks>>>()?;
@@ -23,7 +23,7 @@ pub fn sort_points(batch: &RecordBatch, key: &Key, ids: &[ColumnId]) -> Result<(
     match packed(&ranks, times) {
         Some(mut sorted) => {
             if sorted.is_sorted_by(|left, right| left >> 32 < right >> 32) {
-                return Ok((batch.clone(), Sum::default()));
+                return Ok((batch.clone(), Digest::default()));
             }
             sorted.sort();
             let ordered = sorted.iter().map(|packed| *packed as u32);
@@ -45,12 +45,12 @@ pub fn sort_points(batch: &RecordBatch, key: &Key, ids: &[ColumnId]) -> Result<(
 
 fn finish(
     batch: &RecordBatch,
-    key: &Key,
+    key: &KeyColumns,
     ids: &[ColumnId],
     ordered: impl ExactSizeIterator<Item = u32>,
     repeats: impl Fn(usize) -> bool,
-) -> Result<(RecordBatch, Sum)> {
-    let mut groups = Groups::with_capacity(ordered.len());
+) -> Result<(RecordBatch, Digest)> {
+    let mut groups = KeyGroups::with_capacity(ordered.len());
     for (at, row) in ordered.enumerate() {
         groups.push(row, repeats(at));
     }
@@ -66,7 +66,7 @@ struct Ranks {
 impl Ranks {
     fn of(tag: &ArrayRef) -> Result<Ranks> {
         let mut numbers: HashMap<&str, u32> = HashMap::new();
-        let mut of_row = Texts::of(tag)?.map(0, |value| {
+        let mut of_row = TextColumn::of(tag)?.map(0, |value| {
             let next = numbers.len() as u32 + 1;
             *numbers.entry(value).or_insert(next)
         });

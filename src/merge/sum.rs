@@ -26,21 +26,21 @@ use arrow::{
 use twox_hash::XxHash3_64;
 
 use super::{
-    Key,
-    columns::{Cells, Texts, ticks},
+    KeyColumns,
+    columns::{CellBits, TextColumn, ticks},
     fields,
 };
-use crate::model::{ColumnId, Result, Sum};
+use crate::model::{ColumnId, Digest, Result};
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The sum of a batch's points, each row being one. `ids` are the columns' ids in the batch's order.
-pub fn sum(batch: &RecordBatch, key: &Key, ids: &[ColumnId]) -> Result<Sum> {
+pub fn sum(batch: &RecordBatch, key: &KeyColumns, ids: &[ColumnId]) -> Result<Digest> {
     key.check(batch.num_columns(), ids)?;
     let tags: Vec<(ColumnId, &ArrayRef)> = key.tags.iter().map(|tag| (ids[*tag], batch.column(*tag))).collect();
     let keys = key_hashes(&tags, batch.column(key.time))?;
     let rows = batch.num_rows() as u64;
-    let mut total = Sum { rows, cells: rows, hash: fold(&keys, ColumnId::TIME, None, |_| 0) };
+    let mut total = Digest { rows, cells: rows, hash: fold(&keys, ColumnId::TIME, None, |_| 0) };
     for position in fields(batch, key) {
         total = total.plus(field(&keys, ids[position], batch.column(position))?);
     }
@@ -52,7 +52,7 @@ pub(super) fn key_hashes(tags: &[(ColumnId, &ArrayRef)], time: &ArrayRef) -> Res
     let mut hashes = vec![0u64; time.len()];
     for (id, tag) in tags {
         let salt = salt(*id);
-        let values = Texts::of(tag)?.map(0, |value| mix(text(value) ^ salt));
+        let values = TextColumn::of(tag)?.map(0, |value| mix(text(value) ^ salt));
         for (hash, value) in hashes.iter_mut().zip(values) {
             *hash = hash.wrapping_add(value);
         }
@@ -64,21 +64,21 @@ pub(super) fn key_hashes(tags: &[(ColumnId, &ArrayRef)], time: &ArrayRef) -> Res
 }
 
 /// What the values of a field add to the sum, `keys` being the rows' [`key_hashes`].
-fn field(keys: &[u64], id: ColumnId, array: &ArrayRef) -> Result<Sum> {
+fn field(keys: &[u64], id: ColumnId, array: &ArrayRef) -> Result<Digest> {
     let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
     let nulls = nulls.as_ref();
-    let hash = match Cells::of(array)? {
-        Cells::Integers(values) => fold(keys, id, nulls, |row| values[row] as u64),
-        Cells::Unsigned(values) => fold(keys, id, nulls, |row| values[row]),
-        Cells::Floats(values) => fold(keys, id, nulls, |row| values[row].to_bits()),
-        Cells::Booleans(values) => fold(keys, id, nulls, |row| u64::from(values.value(row))),
-        Cells::Texts(values) => {
+    let hash = match CellBits::of(array)? {
+        CellBits::Integers(values) => fold(keys, id, nulls, |row| values[row] as u64),
+        CellBits::Unsigned(values) => fold(keys, id, nulls, |row| values[row]),
+        CellBits::Floats(values) => fold(keys, id, nulls, |row| values[row].to_bits()),
+        CellBits::Booleans(values) => fold(keys, id, nulls, |row| u64::from(values.value(row))),
+        CellBits::Texts(values) => {
             let hashes = values.map(0, text);
             fold(keys, id, nulls, |row| hashes[row])
         }
     };
     let cells = (array.len() - nulls.map_or(0, NullBuffer::null_count)) as u64;
-    Ok(Sum { rows: 0, cells, hash })
+    Ok(Digest { rows: 0, cells, hash })
 }
 
 fn fold(keys: &[u64], id: ColumnId, nulls: Option<&NullBuffer>, bits: impl Fn(usize) -> u64) -> u64 {
@@ -100,13 +100,13 @@ fn fold(keys: &[u64], id: ColumnId, nulls: Option<&NullBuffer>, bits: impl Fn(us
 }
 
 /// The bits of one value that is not null.
-pub(super) fn bits(cells: &Cells<'_>, row: usize) -> u64 {
+pub(super) fn bits(cells: &CellBits<'_>, row: usize) -> u64 {
     match cells {
-        Cells::Integers(values) => values[row] as u64,
-        Cells::Unsigned(values) => values[row],
-        Cells::Floats(values) => values[row].to_bits(),
-        Cells::Booleans(values) => u64::from(values.value(row)),
-        Cells::Texts(values) => values.get(row).map_or(0, text),
+        CellBits::Integers(values) => values[row] as u64,
+        CellBits::Unsigned(values) => values[row],
+        CellBits::Floats(values) => values[row].to_bits(),
+        CellBits::Booleans(values) => u64::from(values.value(row)),
+        CellBits::Texts(values) => values.get(row).map_or(0, text),
     }
 }
 

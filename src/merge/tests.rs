@@ -14,8 +14,8 @@ use arrow::{
 use futures::{StreamExt, TryStreamExt, executor::block_on, stream};
 use proptest::prelude::*;
 
-use super::{Key, merge, sort_points, sum};
-use crate::model::{Code, ColumnId, Error, Result, Sum};
+use super::{KeyColumns, merge, sort_points, sum};
+use crate::model::{Code, ColumnId, Digest, Error, Result};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
@@ -29,13 +29,13 @@ enum Value {
 type PointKey = (Option<String>, Option<String>, i64);
 type Fields = [Option<Value>; 5];
 type Point = (PointKey, Fields);
-type Table = BTreeMap<PointKey, Fields>;
+type Expected = BTreeMap<PointKey, Fields>;
 
 const KEYS: [usize; 2] = [2, 5];
 const IDS: [u32; 8] = [0, 4, 1, 3, 5, 2, 7, 6];
 
-fn key() -> Key {
-    Key { tags: KEYS.to_vec(), time: 0 }
+fn key() -> KeyColumns {
+    KeyColumns { tags: KEYS.to_vec(), time: 0 }
 }
 
 fn ids() -> Vec<ColumnId> {
@@ -102,8 +102,8 @@ fn points_of(batch: &RecordBatch) -> Vec<Point> {
 }
 
 /// What a table holds after the points were written in order.
-fn written(points: &[Point]) -> Table {
-    let mut table = Table::new();
+fn written(points: &[Point]) -> Expected {
+    let mut table = Expected::new();
     for (key, fields) in points {
         let row = table.entry(key.clone()).or_default();
         for (old, new) in row.iter_mut().zip(fields) {
@@ -115,12 +115,12 @@ fn written(points: &[Point]) -> Table {
     table
 }
 
-fn sum_of(batch: &RecordBatch) -> Sum {
+fn sum_of(batch: &RecordBatch) -> Digest {
     sum(batch, &key(), &ids()).unwrap()
 }
 
-fn sum_of_all(batches: &[RecordBatch]) -> Sum {
-    batches.iter().map(sum_of).fold(Sum::default(), Sum::plus)
+fn sum_of_all(batches: &[RecordBatch]) -> Digest {
+    batches.iter().map(sum_of).fold(Digest::default(), Digest::plus)
 }
 
 fn tag() -> impl Strategy<Value = Option<String>> {
@@ -176,11 +176,11 @@ fn cut(batch: &RecordBatch, sizes: &[usize]) -> Vec<RecordBatch> {
     vec![batch.clone()]
 }
 
-fn merged(sources: Vec<Vec<RecordBatch>>, batch_rows: usize) -> Result<(Vec<RecordBatch>, Sum)> {
+fn merged(sources: Vec<Vec<RecordBatch>>, batch_rows: usize) -> Result<(Vec<RecordBatch>, Digest)> {
     let schema =
         sources[0].first().map_or_else(|| batch_of(&[], &dictionary(), &DataType::Utf8), Clone::clone).schema();
     let sources = sources.into_iter().map(|batches| stream::iter(batches.into_iter().map(Ok)).boxed()).collect();
-    let dropped = Arc::new(Mutex::new(Sum::default()));
+    let dropped = Arc::new(Mutex::new(Digest::default()));
     let batches = block_on(merge(sources, schema, key(), ids(), batch_rows, Some(dropped.clone())).try_collect())?;
     let dropped = *dropped.lock().unwrap();
     Ok((batches, dropped))
@@ -204,7 +204,7 @@ proptest! {
         prop_assert_eq!(sorted.schema(), batch.schema());
         let (again, nothing) = sort_points(&sorted, &key(), &ids()).unwrap();
         prop_assert_eq!(again, sorted);
-        prop_assert_eq!(nothing, Sum::default());
+        prop_assert_eq!(nothing, Digest::default());
     }
 
     #[test]
@@ -224,7 +224,7 @@ proptest! {
         let (batches, dropped) = merged(sorted.clone(), batch_rows).unwrap();
         let expected: Vec<Point> = written(&sources.concat()).into_iter().collect();
         prop_assert_eq!(all_points(&batches), expected);
-        let before = sorted.iter().map(|source| sum_of_all(source)).fold(Sum::default(), Sum::plus);
+        let before = sorted.iter().map(|source| sum_of_all(source)).fold(Digest::default(), Digest::plus);
         prop_assert_eq!(before, sum_of_all(&batches).plus(dropped));
     }
 
@@ -271,7 +271,7 @@ proptest! {
         columns.push(("new field".to_owned(), nothing));
         let wider = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
         let ids: Vec<ColumnId> = [9].into_iter().chain(IDS.into_iter().rev()).chain([10]).map(ColumnId).collect();
-        let key = Key { tags: vec![6, 3, 0], time: 8 };
+        let key = KeyColumns { tags: vec![6, 3, 0], time: 8 };
         prop_assert_eq!(sum(&wider.unwrap(), &key, &ids).unwrap(), expected);
     }
 }
@@ -297,7 +297,7 @@ fn the_formula_of_sums_is_frozen() {
         ],
     )];
     let sum = sum_of(&simple(&points));
-    assert_eq!(sum, Sum { rows: 1, cells: 6, hash: FROZEN });
+    assert_eq!(sum, Digest { rows: 1, cells: 6, hash: FROZEN });
 }
 
 /// Computed by another program from the formula in `sum.rs`; a change would make every stored manifest fail its check.
@@ -335,7 +335,7 @@ fn dictionaries_may_repeat_values_hold_nulls_and_be_large() {
             ("field", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5, 6])) as ArrayRef, true),
         ])
         .unwrap();
-        let (key, ids) = (Key { tags: vec![1], time: 0 }, [ColumnId(0), ColumnId(1), ColumnId(2)]);
+        let (key, ids) = (KeyColumns { tags: vec![1], time: 0 }, [ColumnId(0), ColumnId(1), ColumnId(2)]);
         let (sorted, dropped) = sort_points(&batch, &key, &ids).unwrap();
         assert_eq!(sorted.column(2).as_primitive::<Int64Type>().values(), &[5, 6, 3, 2]);
         let tags = cast(sorted.column(1), &DataType::Utf8).unwrap();
@@ -357,7 +357,7 @@ fn keys_too_wide_for_one_number_are_sorted_too() {
         columns.push((format!("tag {tag}"), Arc::new(StringArray::from_iter_values(values))));
     }
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let key = Key { tags: (1..=tags).collect(), time: 0 };
+    let key = KeyColumns { tags: (1..=tags).collect(), time: 0 };
     let ids: Vec<ColumnId> = (0..=tags as u32).map(ColumnId).collect();
     let (sorted, _) = sort_points(&batch, &key, &ids).unwrap();
     let row_key = |batch: &RecordBatch, row: usize| {
@@ -377,7 +377,7 @@ fn what_does_not_overlap_passes_without_copies() {
     let (first, second) = (simple(&first), simple(&second));
     let (batches, dropped) = merged(vec![vec![second.clone()], vec![first.clone()]], 1_000).unwrap();
     assert_eq!(batches, [first.clone(), second.clone()]);
-    assert_eq!(dropped, Sum::default());
+    assert_eq!(dropped, Digest::default());
     let address = |batch: &RecordBatch| batch.column(3).to_data().buffers()[0].as_ptr();
     assert_eq!(batches.iter().map(address).collect::<Vec<_>>(), [address(&first), address(&second)]);
 }

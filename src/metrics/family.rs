@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::exposition::{Exposition, Kind, labels};
+use super::exposition::{Exposition, FamilyKind, labels};
 
 /// Sets of labels a family keeps apart. What comes later is counted under `other`.
 pub const MAXIMUM_SETS: usize = 1_000;
@@ -50,15 +50,15 @@ impl<T: Default> Sets<T> {
 }
 
 /// Numbers that only grow.
-pub struct Counters {
+pub struct CounterFamily {
     name: &'static str,
     help: &'static str,
     sets: Sets<u64>,
 }
 
-impl Counters {
+impl CounterFamily {
     pub fn new(name: &'static str, help: &'static str) -> Self {
-        Counters { name, help, sets: Sets::new() }
+        CounterFamily { name, help, sets: Sets::new() }
     }
 
     pub fn add(&self, set: &[(&'static str, &str)], count: u64) {
@@ -66,7 +66,7 @@ impl Counters {
     }
 
     pub fn render(&self, page: &mut Exposition) {
-        page.family(self.name, self.help, Kind::Counter);
+        page.family(self.name, self.help, FamilyKind::Counter);
         for (labels, value) in self.sets.lock().iter() {
             page.sample(self.name, labels, value);
         }
@@ -105,7 +105,7 @@ impl Histograms {
     }
 
     pub fn render(&self, page: &mut Exposition) {
-        page.family(self.name, self.help, Kind::Histogram);
+        page.family(self.name, self.help, FamilyKind::Histogram);
         let bucket_name = format!("{}_bucket", self.name);
         for (labels, histogram) in self.sets.lock().iter() {
             let separator = if labels.is_empty() { "" } else { "," };

@@ -14,14 +14,14 @@ mod tests;
 
 use std::time::Duration;
 
-pub use exposition::{CONTENT_TYPE, Exposition, Kind};
+pub use exposition::{CONTENT_TYPE, Exposition, FamilyKind};
 pub use family::MAXIMUM_SETS;
-use family::{Counters, Histograms};
+use family::{CounterFamily, Histograms};
 pub use process::{ProcessMemory, Resident};
 
 /// Who asked for what: the labels of the families about requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Caller<'a> {
+pub struct CallerLabels<'a> {
     pub tenant: &'a str,
     pub user: &'a str,
     /// Only where the route is about one database, and that exists.
@@ -32,10 +32,10 @@ pub struct Caller<'a> {
 
 /// A number read at the moment someone looks, such as the size of a cache.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct GaugeReading {
     pub name: &'static str,
     pub help: &'static str,
-    pub kind: Kind,
+    pub kind: FamilyKind,
     pub labels: Vec<(&'static str, &'static str)>,
     pub value: u64,
 }
@@ -43,15 +43,15 @@ pub struct Reading {
 /// All families about requests.
 pub struct Metrics {
     host: String,
-    queries: Counters,
-    writes: Counters,
-    data_in: Counters,
-    data_out: Counters,
+    queries: CounterFamily,
+    writes: CounterFamily,
+    data_in: CounterFamily,
+    data_out: CounterFamily,
     query_seconds: Histograms,
     write_seconds: Histograms,
-    flow: Counters,
+    flow: CounterFamily,
     response_seconds: Histograms,
-    responses: Counters,
+    responses: CounterFamily,
 }
 
 impl Metrics {
@@ -59,19 +59,19 @@ impl Metrics {
     pub fn new(host: &str) -> Metrics {
         Metrics {
             host: host.to_owned(),
-            queries: Counters::new("http_queries", "SQL requests"),
-            writes: Counters::new("http_writes", "Write requests"),
-            data_in: Counters::new("http_data_in", "Bytes of request bodies as sent"),
-            data_out: Counters::new("http_data_out", "Bytes of result bodies as sent"),
+            queries: CounterFamily::new("http_queries", "SQL requests"),
+            writes: CounterFamily::new("http_writes", "Write requests"),
+            data_in: CounterFamily::new("http_data_in", "Bytes of request bodies as sent"),
+            data_out: CounterFamily::new("http_data_out", "Bytes of result bodies as sent"),
             query_seconds: Histograms::new("http_query_duration_seconds", "Time until a SQL request was answered"),
             write_seconds: Histograms::new("http_write_duration_seconds", "Time until a write request was answered"),
-            flow: Counters::new("http_flow", "Bytes of all bodies, in and out"),
+            flow: CounterFamily::new("http_flow", "Bytes of all bodies, in and out"),
             response_seconds: Histograms::new("http_response_time_seconds", "Time until any request was answered"),
-            responses: Counters::new("siltdb_http_responses_total", "Answers by status"),
+            responses: CounterFamily::new("siltdb_http_responses_total", "Answers by status"),
         }
     }
 
-    fn labels<'a>(&'a self, caller: &Caller<'a>) -> Vec<(&'static str, &'a str)> {
+    fn labels<'a>(&'a self, caller: &CallerLabels<'a>) -> Vec<(&'static str, &'a str)> {
         let mut labels = vec![("tenant", caller.tenant), ("user", caller.user)];
         labels.extend(caller.database.map(|database| ("database", database)));
         labels.extend([("host", self.host.as_str()), ("api", caller.api)]);
@@ -79,19 +79,19 @@ impl Metrics {
     }
 
     /// A SQL request was answered.
-    pub fn query(&self, caller: &Caller<'_>, took: Duration) {
+    pub fn query(&self, caller: &CallerLabels<'_>, took: Duration) {
         self.queries.add(&self.labels(caller), 1);
         self.query_seconds.observe(&self.labels(caller), took);
     }
 
     /// A write was answered.
-    pub fn write(&self, caller: &Caller<'_>, took: Duration) {
+    pub fn write(&self, caller: &CallerLabels<'_>, took: Duration) {
         self.writes.add(&self.labels(caller), 1);
         self.write_seconds.observe(&self.labels(caller), took);
     }
 
     /// Bytes of a request's and its answer's body, of a caller whose credentials were right.
-    pub fn data(&self, caller: &Caller<'_>, bytes_in: u64, bytes_out: u64) {
+    pub fn data(&self, caller: &CallerLabels<'_>, bytes_in: u64, bytes_out: u64) {
         self.data_in.add(&self.labels(caller), bytes_in);
         self.data_out.add(&self.labels(caller), bytes_out);
     }
@@ -105,7 +105,7 @@ impl Metrics {
     }
 
     /// The whole page. `readings` of one name must follow each other.
-    pub fn render(&self, readings: &[Reading]) -> String {
+    pub fn render(&self, readings: &[GaugeReading]) -> String {
         let mut page = Exposition::default();
         for counters in [&self.queries, &self.writes, &self.data_in, &self.data_out, &self.flow, &self.responses] {
             counters.render(&mut page);

@@ -1,7 +1,7 @@
 use super::*;
 
-fn caller(user: &str) -> Caller<'_> {
-    Caller { tenant: "cnosdb", user, database: Some("public"), api: "api/v1/write" }
+fn caller(user: &str) -> CallerLabels<'_> {
+    CallerLabels { tenant: "cnosdb", user, database: Some("public"), api: "api/v1/write" }
 }
 
 #[test]
@@ -10,12 +10,12 @@ fn a_page_has_cnosdbs_names_and_labels() {
     metrics.write(&caller("root"), Duration::from_millis(3));
     metrics.write(&caller("root"), Duration::from_secs(60));
     metrics.data(&caller("root"), 100, 7);
-    metrics.query(&Caller { database: None, api: "api/v1/sql", ..caller("root") }, Duration::from_micros(1));
+    metrics.query(&CallerLabels { database: None, api: "api/v1/sql", ..caller("root") }, Duration::from_micros(1));
     metrics.request("api/v1/write", 200, 107, Duration::from_millis(3));
-    let reading = |operation, value| Reading {
+    let reading = |operation, value| GaugeReading {
         name: "siltdb_store_requests_total",
         help: "Requests to the object store",
-        kind: Kind::Counter,
+        kind: FamilyKind::Counter,
         labels: vec![("operation", operation)],
         value,
     };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ids::ColumnId, order::OrderRange, sum::Sum};
+use super::{ids::ColumnId, order::OrderRange, sum::Digest};
 
 /// Bytes of a row group at most, encoded: what a reader of a whole file holds.
 pub const ROW_GROUP_BYTES: usize = 16 << 20;
@@ -37,7 +37,7 @@ pub struct DataFile {
     pub keys: Option<KeyRange>,
     /// Columns that have at least one value that is not null (time included).
     pub columns: Vec<ColumnId>,
-    pub sum: Sum,
+    pub sum: Digest,
 }
 
 /// A place in the order of rows: by the tags in the order of their ids, then by time.

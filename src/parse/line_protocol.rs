@@ -33,8 +33,8 @@ use crate::model::{Code, ColumnKind, Error, PointBatch, Result};
 use super::Options;
 pub use locate::located;
 
-use columns::Value;
-use fault::{Fault, place};
+use columns::FieldValue;
+use fault::{LineError, place};
 use number::{Number, digits, ends_value, number};
 use scan::{KEY_END, TABLE_END, byte_at, is_line_end, line_end, name_end, series_end, skip_blanks, string_end};
 use series::SeriesCache;
@@ -110,7 +110,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn lines(&mut self) -> Result<(), Fault> {
+    fn lines(&mut self) -> Result<(), LineError> {
         let mut at = 0;
         while let Some(start) = self.next_line(at) {
             (_, at) = self.line(start)?;
@@ -131,13 +131,13 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the line at `start` and returns its table and where it ends.
-    fn line(&mut self, start: usize) -> Result<(usize, usize), Fault> {
+    fn line(&mut self, start: usize) -> Result<(usize, usize), LineError> {
         let head = self.head(start)?;
         let (fields, at) = self.fields(head)?;
         let (time, end) = self.time(skip_blanks(self.bytes, at))?;
         if end - start > self.options.limits.line_bytes {
             let limit = self.options.limits.line_bytes;
-            return Err(Fault::line(start, format!("the line is longer than {limit} bytes")));
+            return Err(LineError::line(start, format!("the line is longer than {limit} bytes")));
         }
         self.tables.complete(head.table, time, head.tags + fields, start)?;
         Ok((head.table, end))
@@ -145,7 +145,7 @@ impl<'a> Parser<'a> {
 
     /// Table and tags: by their text, if they were met before in just this form.
     #[inline]
-    fn head(&mut self, start: usize) -> Result<Head, Fault> {
+    fn head(&mut self, start: usize) -> Result<Head, LineError> {
         if !self.series.pays() {
             return self.new_head(start);
         }
@@ -166,10 +166,10 @@ impl<'a> Parser<'a> {
         Ok(Head { table: series.table, last, tags: tags.len(), end: start + raw.len() })
     }
 
-    fn new_head(&mut self, start: usize) -> Result<Head, Fault> {
+    fn new_head(&mut self, start: usize) -> Result<Head, LineError> {
         let mut at = name_end(self.bytes, start, TABLE_END);
         if at == start {
-            return Err(Fault::line(start, "the name of the table is empty"));
+            return Err(LineError::line(start, "the name of the table is empty"));
         }
         let table = self.tables.named(start, at)?;
         let mut last = None;
@@ -178,14 +178,14 @@ impl<'a> Parser<'a> {
             (last, at) = self.tag(table, last, at + 1)?;
         }
         if byte_at(self.bytes, at) != b' ' {
-            return Err(Fault::line(at, "the fields are missing"));
+            return Err(LineError::line(at, "the fields are missing"));
         }
         Ok(Head { table, last, tags: self.tags.len(), end: at })
     }
 
     /// Reads the tag at `at`; returns its column and where its value ends.
     #[inline]
-    fn tag(&mut self, table: usize, previous: Option<usize>, at: usize) -> Result<(Option<usize>, usize), Fault> {
+    fn tag(&mut self, table: usize, previous: Option<usize>, at: usize) -> Result<(Option<usize>, usize), LineError> {
         let guess = self.tables.get(table).guess(previous);
         let (column, value) = match self.tables.get(table).guessed(self.bytes, at, guess) {
             Some(value) => (guess, value),
@@ -198,11 +198,11 @@ impl<'a> Parser<'a> {
         };
         let limit = self.options.limits.tags_per_line;
         if self.tags.len() >= limit {
-            return Err(Fault::word(at, format!("the line has more than {limit} tags")));
+            return Err(LineError::word(at, format!("the line has more than {limit} tags")));
         }
         let end = name_end(self.bytes, value, KEY_END);
         if byte_at(self.bytes, end) == b'=' {
-            return Err(Fault::word(value, "a '=' in the value of a tag has to be written '\\='"));
+            return Err(LineError::word(value, "a '=' in the value of a tag has to be written '\\='"));
         }
         let key = self.tables.set_tag(table, column, &self.text[value..end], at)?;
         self.tags.push((column, key));
@@ -211,16 +211,16 @@ impl<'a> Parser<'a> {
 
     /// Reads the fields; returns how many, and where they end.
     #[inline]
-    fn fields(&mut self, head: Head) -> Result<(usize, usize), Fault> {
+    fn fields(&mut self, head: Head) -> Result<(usize, usize), LineError> {
         let mut at = skip_blanks(self.bytes, head.end);
         if is_line_end(byte_at(self.bytes, at)) {
-            return Err(Fault::line(at, "the fields are missing"));
+            return Err(LineError::line(at, "the fields are missing"));
         }
         let limit = self.options.limits.fields_per_line;
         let (mut previous, mut count) = (head.last, 0);
         loop {
             if count == limit {
-                return Err(Fault::word(at, format!("the line has more than {limit} fields")));
+                return Err(LineError::word(at, format!("the line has more than {limit} fields")));
             }
             let guess = self.tables.get(head.table).guess(previous);
             let guessed = self.tables.get(head.table).guessed(self.bytes, at, guess);
@@ -248,7 +248,7 @@ impl<'a> Parser<'a> {
         table: usize,
         previous: Option<usize>,
         at: usize,
-    ) -> Result<(usize, Value<'a>, usize), Fault> {
+    ) -> Result<(usize, FieldValue<'a>, usize), LineError> {
         let key_end = self.tables.key_end(at, "field")?;
         let (value, end) = self.value(key_end + 1)?;
         let column = self.tables.keyed(table, at, key_end, value.kind())?;
@@ -258,18 +258,18 @@ impl<'a> Parser<'a> {
 
     /// The value of a field, and where it ends.
     #[inline]
-    fn value(&self, at: usize) -> Result<(Value<'a>, usize), Fault> {
+    fn value(&self, at: usize) -> Result<(FieldValue<'a>, usize), LineError> {
         let byte = byte_at(self.bytes, at);
         match byte {
             b'"' => self.string(at),
             b't' | b'T' | b'f' | b'F' => self.boolean(at),
-            b',' | b' ' | b'\n' | b'\r' => Err(Fault::line(at, "the value of a field is missing")),
+            b',' | b' ' | b'\n' | b'\r' => Err(LineError::line(at, "the value of a field is missing")),
             _ => {
                 let (number, end) = number(self.text, at)?;
                 let value = match number {
-                    Number::Double(value) => Value::Double(value),
-                    Number::BigInt(value) => Value::BigInt(value),
-                    Number::BigIntUnsigned(value) => Value::BigIntUnsigned(value),
+                    Number::Double(value) => FieldValue::Double(value),
+                    Number::BigInt(value) => FieldValue::BigInt(value),
+                    Number::BigIntUnsigned(value) => FieldValue::BigIntUnsigned(value),
                 };
                 Ok((value, end))
             }
@@ -277,18 +277,21 @@ impl<'a> Parser<'a> {
     }
 
     #[inline]
-    fn string(&self, at: usize) -> Result<(Value<'a>, usize), Fault> {
+    fn string(&self, at: usize) -> Result<(FieldValue<'a>, usize), LineError> {
         let Some(quote) = string_end(self.bytes, at + 1) else {
-            return Err(Fault::line(at, "a string has no closing '\"'"));
+            return Err(LineError::line(at, "a string has no closing '\"'"));
         };
         if !ends_value(self.bytes, quote + 1) {
-            return Err(Fault::line(quote + 1, "a string has to be followed by ',', a space or the end of the line"));
+            return Err(LineError::line(
+                quote + 1,
+                "a string has to be followed by ',', a space or the end of the line",
+            ));
         }
-        Ok((Value::String(&self.text[at + 1..quote]), quote + 1))
+        Ok((FieldValue::String(&self.text[at + 1..quote]), quote + 1))
     }
 
     #[inline]
-    fn boolean(&self, at: usize) -> Result<(Value<'a>, usize), Fault> {
+    fn boolean(&self, at: usize) -> Result<(FieldValue<'a>, usize), LineError> {
         let rest = &self.bytes[at..];
         let letters = rest.iter().take(6).take_while(|byte| byte.is_ascii_alphabetic()).count();
         let value = match &rest[..letters] {
@@ -297,14 +300,14 @@ impl<'a> Parser<'a> {
             _ => None,
         };
         match value {
-            Some(value) if ends_value(self.bytes, at + letters) => Ok((Value::Boolean(value), at + letters)),
-            _ => Err(Fault::word(at, "not a boolean (t, T, true, True, TRUE, f, F, false, False, FALSE)")),
+            Some(value) if ends_value(self.bytes, at + letters) => Ok((FieldValue::Boolean(value), at + letters)),
+            _ => Err(LineError::word(at, "not a boolean (t, T, true, True, TRUE, f, F, false, False, FALSE)")),
         }
     }
 
     /// The time of the point in the database's precision, and the end of the line.
     #[inline]
-    fn time(&self, at: usize) -> Result<(i64, usize), Fault> {
+    fn time(&self, at: usize) -> Result<(i64, usize), LineError> {
         let negative = match byte_at(self.bytes, at) {
             b'\n' | b'\r' => return Ok((self.now, at)),
             byte => byte == b'-',
@@ -312,22 +315,22 @@ impl<'a> Parser<'a> {
         let first = at + usize::from(negative);
         let (value, end) = digits(self.bytes, first, 0);
         if end == first || !matches!(byte_at(self.bytes, end), b' ' | b'\t' | b'\n' | b'\r') {
-            return Err(Fault::line(at, "a timestamp is a whole number"));
+            return Err(LineError::line(at, "a timestamp is a whole number"));
         }
         let line_end = skip_blanks(self.bytes, end);
         if !is_line_end(byte_at(self.bytes, line_end)) {
-            return Err(Fault::line(line_end, "nothing may follow the timestamp"));
+            return Err(LineError::line(line_end, "nothing may follow the timestamp"));
         }
         let ticks = match end - first {
             0..=18 if negative => -value.cast_signed(),
             0..=18 => value.cast_signed(),
             _ => self.text[at..end].parse().map_err(|_| {
-                Fault::word(at, "the timestamp does not fit in 64 bits").with_code(Code::TimestampOverflow)
+                LineError::word(at, "the timestamp does not fit in 64 bits").with_code(Code::TimestampOverflow)
             })?,
         };
         let converted = self.options.write_precision.convert(ticks, self.options.database_precision);
         let time = converted.ok_or_else(|| {
-            Fault::word(at, "the timestamp does not fit in the precision of the database")
+            LineError::word(at, "the timestamp does not fit in the precision of the database")
                 .with_code(Code::TimestampOverflow)
         })?;
         Ok((time, line_end))

@@ -21,7 +21,7 @@ use datafusion::{
 };
 use tokio::time::Instant;
 
-use super::{errors::external, timed_out};
+use super::errors::{external, timed_out};
 
 /// Bytes of all constants that the functions of one statement make while it is planned. A plan holds
 /// several copies of each.

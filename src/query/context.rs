@@ -23,7 +23,7 @@ use super::{
     Session,
     conditions::GuardedConditions,
     constant_partitions::ConstantPartitions,
-    ends::EndsOfGroups,
+    cooperative_joins::CooperativeJoins,
     errors::from_datafusion,
     exact,
     fence_exec::{FenceDuplicates, FenceOffsets},
@@ -33,12 +33,12 @@ use super::{
     memory::{self, BoundMemory, QueryPool},
     options,
     sandbox::ClosedRegistry,
-    shares::Part,
+    selector::SelectorPushdown,
+    shares::QueryShare,
     spill::{self, SpillFolder},
     subqueries::SubqueriesWithNulls,
     time,
     understood::Functions,
-    yield_exec::YieldInJoins,
     zero::PositiveZeros,
 };
 
@@ -91,7 +91,7 @@ impl Context {
             .with_aggregate_functions(memory::lists::aggregate_functions(aggregates))
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(series)
-            .with_optimizer_rule(Arc::new(EndsOfGroups))
+            .with_optimizer_rule(Arc::new(SelectorPushdown))
             .with_optimizer_rule(Arc::new(ConstantPartitions))
             .with_optimizer_rule(Arc::new(functions::LongConstants))
             .with_physical_optimizer_rules(physical_rules())
@@ -121,7 +121,7 @@ impl Context {
     }
 
     /// What the plan of a session runs in: as all, but what it reserves is its query's.
-    pub fn task(&self, state: &SessionState, part: &Arc<Part>) -> Arc<TaskContext> {
+    pub fn task(&self, state: &SessionState, part: &Arc<QueryShare>) -> Arc<TaskContext> {
         let all = self.prepared.runtime_env().as_ref().clone();
         Arc::new(TaskContext::from(state).with_runtime(Arc::new(RuntimeEnv { memory_pool: part.clone(), ..all })))
     }
@@ -159,7 +159,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     }
     rules.push(Arc::new(GuardedConditions));
     rules.push(Arc::new(BoundMemory));
-    rules.push(Arc::new(YieldInJoins));
+    rules.push(Arc::new(CooperativeJoins));
     rules
 }
 

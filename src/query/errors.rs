@@ -149,6 +149,13 @@ fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
     error.source()
 }
 
+/// The error of a query that took longer than it may.
+pub(super) fn timed_out(limit: std::time::Duration) -> Error {
+    let limit = humantime::format_duration(limit);
+    let message = format!("the query took longer than {limit} (setting 'query_time'): ask for less, or raise it");
+    Error::new(Code::QueryTimeout, message)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

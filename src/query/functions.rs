@@ -46,7 +46,7 @@ use bounded::Bounded;
 pub(super) use constant::LongConstants;
 use lambda::BoundedLambda;
 use measure::Growth;
-use table::Output;
+use table::OutputSize;
 
 /// Bytes of one value.
 pub const VALUE_BYTES: u64 = 16 << 20;
@@ -74,7 +74,7 @@ pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
         let is_kept = KEPT.contains(&function.name());
         match table::find(function.name()) {
             _ if function.name() == version::NAME => version::version(),
-            Some(row) if is_kept || row.output != Output::Plain || INVERTED.contains(&function.name()) => {
+            Some(row) if is_kept || row.output != OutputSize::Plain || INVERTED.contains(&function.name()) => {
                 Arc::new(ScalarUDF::new_from_impl(Bounded::new(function, row, !is_kept)))
             }
             _ => function,
@@ -87,7 +87,7 @@ pub fn scalar_functions(defaults: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
 /// are only ours are numbers and truths, but for what looks for a pattern.
 pub(super) fn is_cheap(name: &str) -> bool {
     match table::find(name) {
-        Some(row) => row.work.is_none() && !matches!(row.output, Output::Grows(_)),
+        Some(row) => row.work.is_none() && !matches!(row.output, OutputSize::Grows(_)),
         None => !matching::NAMES.contains(&name),
     }
 }

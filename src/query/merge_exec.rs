@@ -30,15 +30,15 @@ use futures::{
 };
 
 use crate::{
-    engine::{Arrangement, TableSnapshot},
-    merge::{self, Key},
+    engine::{SegmentProjection, TableSnapshot},
+    merge::{self, KeyColumns},
     model::{ColumnId, ColumnKind, Error, TableSchema},
 };
 
 use super::{
     errors::{external, from_datafusion},
-    group::Source,
-    parquet::{Files, Wanted},
+    overlap::MergeInput,
+    parquet::{ScanFiles, ScanSpec},
 };
 
 /// Bytes of one value of a batch in memory, about: a view and a part of a key.
@@ -47,7 +47,7 @@ const VALUE_BYTES: usize = 16;
 /// What to read of every group.
 #[derive(Debug, Clone)]
 pub(super) struct Merging {
-    pub files: Files,
+    pub files: ScanFiles,
     /// Positions in the table's schema.
     pub projection: Vec<usize>,
     /// On tags and time alone.
@@ -59,23 +59,23 @@ pub(super) struct Merging {
 #[derive(Debug, Clone)]
 pub(super) struct MergeExec {
     /// By partition.
-    groups: Arc<Vec<Vec<Vec<Source>>>>,
+    groups: Arc<Vec<Vec<Vec<MergeInput>>>>,
     merging: Merging,
     /// What the merge reads: the projection and the key, in the table's order.
     read: Vec<usize>,
-    arrangement: Arrangement,
+    projection: SegmentProjection,
     /// The predicate on keys, for what the merge reads.
     read_keys: Option<Arc<dyn PhysicalExpr>>,
     /// The projection, as positions in `read`.
     output: Vec<usize>,
-    key: Key,
+    key: KeyColumns,
     ids: Vec<ColumnId>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl MergeExec {
-    pub(super) fn new(groups: Vec<Vec<Vec<Source>>>, merging: Merging, table: &TableSnapshot) -> Result<MergeExec> {
+    pub(super) fn new(groups: Vec<Vec<Vec<MergeInput>>>, merging: Merging, table: &TableSnapshot) -> Result<MergeExec> {
         let columns = &table.schema.columns;
         let needed = |position: usize| {
             merging.projection.contains(&position) || !matches!(columns[position].kind, ColumnKind::Field(_))
@@ -83,14 +83,14 @@ impl MergeExec {
         let read: Vec<usize> = (0..columns.len()).filter(|position| needed(*position)).collect();
         let read_columns: Vec<_> = read.iter().map(|position| columns[*position].clone()).collect();
         let ids = read_columns.iter().map(|column| column.id).collect();
-        let key = Key::of(&TableSchema { columns: read_columns });
+        let key = KeyColumns::of(&TableSchema { columns: read_columns });
         let place = |position: &usize| read.binary_search(position).ok();
         let Some(output) = merging.projection.iter().map(place).collect::<Option<Vec<usize>>>() else {
             return internal_err!("a merge does not read what it puts out");
         };
-        let arrangement = table.arrangement(&read).map_err(external)?;
-        let schema: SchemaRef = Arc::new(arrangement.schema().project(&output)?);
-        let of_read = |keys| reassign_expr_columns(keys, arrangement.schema());
+        let projection = table.projection(&read).map_err(external)?;
+        let schema: SchemaRef = Arc::new(projection.schema().project(&output)?);
+        let of_read = |keys| reassign_expr_columns(keys, projection.schema());
         let read_keys = merging.keys.clone().map(of_read).transpose()?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -100,7 +100,7 @@ impl MergeExec {
         );
         Ok(MergeExec {
             groups: Arc::new(groups),
-            arrangement,
+            projection,
             read_keys,
             merging,
             read,
@@ -119,19 +119,19 @@ impl MergeExec {
     /// Rows of its sources, or of those of one partition.
     pub(super) fn rows(&self, partition: Option<usize>) -> u64 {
         match partition {
-            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(Source::rows).sum(),
-            None => self.sources().map(Source::rows).sum(),
+            Some(partition) => self.groups.get(partition).into_iter().flatten().flatten().map(MergeInput::rows).sum(),
+            None => self.sources().map(MergeInput::rows).sum(),
         }
     }
 
-    fn sources(&self) -> impl Iterator<Item = &Source> {
+    fn sources(&self) -> impl Iterator<Item = &MergeInput> {
         self.groups.iter().flatten().flatten()
     }
 
     /// The merged rows of a group, before projection.
     fn merged(
         &self,
-        group: &[Source],
+        group: &[MergeInput],
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
         let batch_rows = context.session_config().batch_size();
@@ -143,7 +143,7 @@ impl MergeExec {
         let sources: Vec<_> = group.iter().map(|source| self.open(source, context)).collect::<Result<_>>()?;
         let merged = merge::merge(
             sources,
-            self.arrangement.schema().clone(),
+            self.projection.schema().clone(),
             self.key.clone(),
             self.ids.clone(),
             batch_rows,
@@ -158,13 +158,13 @@ impl MergeExec {
 
     fn open(
         &self,
-        source: &Source,
+        source: &MergeInput,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, crate::model::Result<RecordBatch>>> {
         match source {
-            Source::File(file, times) => {
+            MergeInput::File(file, times) => {
                 let within = times.map(|times| self.merging.files.within(times)).transpose()?;
-                let wanted = Wanted {
+                let wanted = ScanSpec {
                     projection: Some(self.read.clone()),
                     predicate: conjunction_opt(self.merging.keys.iter().cloned().chain(within)),
                     limit: None,
@@ -175,8 +175,8 @@ impl MergeExec {
                 let rows = DataSourceExec::from_data_source(scan).execute(0, context.clone())?;
                 Ok(rows.map_err(|error| from_datafusion(&error)).boxed())
             }
-            Source::Tail(rows) => {
-                let batch = rows.arranged(&self.arrangement).map_err(external)?;
+            MergeInput::Tail(rows) => {
+                let batch = rows.project(&self.projection).map_err(external)?;
                 let batch = match &self.read_keys {
                     None => batch,
                     Some(keys) => {
@@ -237,7 +237,7 @@ impl ExecutionPlan for MergeExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         MetricBuilder::new(&self.metrics).counter("groups_merged", partition).add(groups.len());
         let plan = self.clone();
-        let groups: Vec<Vec<Source>> = groups.clone();
+        let groups: Vec<Vec<MergeInput>> = groups.clone();
         let rows = stream::iter(groups)
             .map(move |group| plan.merged(&group, &context))
             .map_ok(|rows| rows.map_err(external))

@@ -14,7 +14,7 @@ pub use table::OPTIONS;
 
 /// What becomes of one option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Setting {
+pub enum OptionChoice {
     /// This value, as DataFusion reads it.
     Is(&'static str),
     /// DataFusion's default: it changes no answer, or nothing here uses it.
@@ -28,7 +28,7 @@ pub enum Setting {
 pub struct Decision {
     /// As DataFusion names it, without `datafusion.`.
     pub option: &'static str,
-    pub setting: Setting,
+    pub setting: OptionChoice,
     pub why: &'static str,
 }
 
@@ -38,7 +38,7 @@ pub struct Decision {
 pub fn configuration() -> Result<SessionConfig> {
     let mut config = SessionConfig::new();
     for decision in OPTIONS {
-        if let Setting::Is(value) = decision.setting {
+        if let OptionChoice::Is(value) = decision.setting {
             let set = config.options_mut().set(&format!("datafusion.{}", decision.option), value);
             set.map_err(|error| error.context(format!("it was to be set because: {}", decision.why)))?;
         }
@@ -72,7 +72,7 @@ mod tests {
         let config = configuration().unwrap();
         let entries = config.options().entries();
         for row in OPTIONS {
-            let Setting::Is(value) = row.setting else { continue };
+            let OptionChoice::Is(value) = row.setting else { continue };
             let key = format!("datafusion.{}", row.option);
             let found = entries.iter().find(|entry| entry.key == key).unwrap();
             assert_eq!(found.value.as_deref(), Some(value), "{key}");

@@ -28,11 +28,11 @@ use crate::{
     table::{Footers, ObjectReader},
 };
 
-use super::{group::Times, one_zero::OneZeroAdapters, prune, sandbox, threads::RemoteReader};
+use super::{one_zero::OneZeroAdapters, overlap::Times, prune, sandbox, threads::IoRuntimeReader};
 
 /// What every scan of one table's files shares.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(super) struct ScanFiles {
     store: Store,
     footers: Arc<Footers>,
     root: Arc<str>,
@@ -48,7 +48,7 @@ pub(super) struct Files {
 
 /// One scan: which columns, which rows.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
+pub(super) struct ScanSpec {
     /// Positions in the table's schema; `None` is all.
     pub projection: Option<Vec<usize>>,
     /// Applied to every row.
@@ -60,7 +60,7 @@ pub(super) struct Wanted {
     pub ordered: bool,
 }
 
-impl Files {
+impl ScanFiles {
     pub(super) fn new(
         store: Store,
         footers: Arc<Footers>,
@@ -68,8 +68,8 @@ impl Files {
         query_schema: SchemaRef,
         options: ParquetOptions,
         runtime: Handle,
-    ) -> Files {
-        Files {
+    ) -> ScanFiles {
+        ScanFiles {
             store,
             footers,
             root: table.root.as_str().into(),
@@ -112,7 +112,7 @@ impl Files {
     pub(super) fn scan(
         &self,
         groups: Vec<Vec<Arc<DataFile>>>,
-        wanted: Wanted,
+        wanted: ScanSpec,
         metrics: impl FnOnce(&ExecutionPlanMetricsSet),
     ) -> Result<FileScanConfig> {
         let options = TableParquetOptions { global: self.options.clone(), ..TableParquetOptions::default() };
@@ -190,6 +190,6 @@ impl ParquetFileReaderFactory for Readers {
         if let Some(together) = &self.together {
             reader = reader.with_columns(together.clone());
         }
-        Ok(Box::new(RemoteReader::new(reader, self.runtime.clone())))
+        Ok(Box::new(IoRuntimeReader::new(reader, self.runtime.clone())))
     }
 }

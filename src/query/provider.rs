@@ -13,20 +13,20 @@ use datafusion::{
 use tokio::runtime::Handle;
 
 use crate::{
-    engine::{Engine, Leaves, TableSnapshot},
+    engine::{Engine, FileLists, TableSnapshot},
     model::{ColumnKind, DataFile, Error},
     store::{Meter, Store},
     table::Footers,
 };
 
-use super::{ends::Ends, errors::external, scan};
+use super::{errors::external, scan, selector::GroupSelector};
 
 /// One table at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct SnapshotTable {
     pub(super) store: Store,
     pub(super) footers: Arc<Footers>,
-    leaves: Leaves,
+    leaves: FileLists,
     pub(super) table: Arc<TableSnapshot>,
     pub(super) schema: SchemaRef,
     /// Rows before this time are too old to be seen.
@@ -34,7 +34,7 @@ pub(super) struct SnapshotTable {
     /// Where requests to the store are made.
     pub(super) runtime: Handle,
     /// Set if of each group one row is wanted only.
-    pub(super) ends: Option<Ends>,
+    pub(super) ends: Option<GroupSelector>,
 }
 
 impl SnapshotTable {
@@ -49,7 +49,7 @@ impl SnapshotTable {
     pub(super) fn at(
         store: Store,
         footers: Arc<Footers>,
-        leaves: Leaves,
+        leaves: FileLists,
         table: TableSnapshot,
         now: i64,
     ) -> SnapshotTable {
@@ -63,7 +63,7 @@ impl SnapshotTable {
     }
 
     /// The same table for a query that wants one row of each group only.
-    pub(super) fn wanting(&self, ends: Ends) -> SnapshotTable {
+    pub(super) fn wanting(&self, ends: GroupSelector) -> SnapshotTable {
         SnapshotTable { ends: Some(ends), ..self.clone() }
     }
 

@@ -21,7 +21,7 @@ use crate::model::{Column, ColumnId, ColumnKind, DataFile, Precision, TableSchem
 
 /// What is known of some rows without reading them. Of tail parts and of lists of files only the time is.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Known<'a> {
+pub(super) enum PruningInput<'a> {
     File(&'a DataFile),
     Times { min: i64, max: i64, rows: u64 },
 }
@@ -32,7 +32,7 @@ pub(super) fn may_match(
     schema: &TableSchema,
     query_schema: &SchemaRef,
     precision: Precision,
-    known: &[Known<'_>],
+    known: &[PruningInput<'_>],
 ) -> Result<Vec<bool>> {
     let pruning = PruningPredicateBuilder::new().with_file_schema(query_schema.clone()).try_build(predicate.clone())?;
     if pruning.always_true() || known.is_empty() {
@@ -44,16 +44,16 @@ pub(super) fn may_match(
 struct Bounds<'a> {
     schema: &'a TableSchema,
     precision: Precision,
-    known: &'a [Known<'a>],
+    known: &'a [PruningInput<'a>],
 }
 
 impl Bounds<'_> {
     fn bounds(&self, reference: &ColumnReference, end: End) -> Option<ArrayRef> {
         let column = self.schema.column(reference.name())?;
-        let value = |known: &Known<'_>| match (column.kind, known) {
+        let value = |known: &PruningInput<'_>| match (column.kind, known) {
             (ColumnKind::Time, known) => timestamp(self.precision, Some(known.time(end))),
-            (ColumnKind::Tag, Known::File(file)) => ScalarValue::Utf8View(tag_bound(file, column.id, end)),
-            (ColumnKind::Tag, Known::Times { .. }) => ScalarValue::Utf8View(None),
+            (ColumnKind::Tag, PruningInput::File(file)) => ScalarValue::Utf8View(tag_bound(file, column.id, end)),
+            (ColumnKind::Tag, PruningInput::Times { .. }) => ScalarValue::Utf8View(None),
             (ColumnKind::Field(_), _) => ScalarValue::Null,
         };
         if matches!(column.kind, ColumnKind::Field(_)) {
@@ -69,27 +69,27 @@ enum End {
     Max,
 }
 
-impl Known<'_> {
+impl PruningInput<'_> {
     fn time(self, end: End) -> i64 {
         match (self, end) {
-            (Known::File(file), End::Min) => file.min_time,
-            (Known::File(file), End::Max) => file.max_time,
-            (Known::Times { min, .. }, End::Min) => min,
-            (Known::Times { max, .. }, End::Max) => max,
+            (PruningInput::File(file), End::Min) => file.min_time,
+            (PruningInput::File(file), End::Max) => file.max_time,
+            (PruningInput::Times { min, .. }, End::Min) => min,
+            (PruningInput::Times { max, .. }, End::Max) => max,
         }
     }
 
     fn rows(self) -> u64 {
         match self {
-            Known::File(file) => file.rows,
-            Known::Times { rows, .. } => rows,
+            PruningInput::File(file) => file.rows,
+            PruningInput::Times { rows, .. } => rows,
         }
     }
 
     fn nulls(self, column: &Column) -> Option<u64> {
         match self {
-            Known::File(file) => null_count(file, column),
-            Known::Times { .. } => (column.kind == ColumnKind::Time).then_some(0),
+            PruningInput::File(file) => null_count(file, column),
+            PruningInput::Times { .. } => (column.kind == ColumnKind::Time).then_some(0),
         }
     }
 }

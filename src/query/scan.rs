@@ -18,22 +18,22 @@ use datafusion::{
 };
 
 use crate::{
-    database::Leaf,
+    database::FileList,
     engine::TailPart,
     model::{ColumnKind, DataFile, schema::TIME_COLUMN},
 };
 
 use super::{
     context::SCAN_PARTITIONS,
-    ends::{End, Ends},
-    ends_exec::KeepEnds,
     errors::external,
-    group::{Groups, Source, group},
     merge_exec::{MergeExec, Merging},
-    parquet::{Files, Wanted},
+    overlap::{MergeInput, ScanGroups, group},
+    parquet::{ScanFiles, ScanSpec},
     provider::SnapshotTable,
-    prune::{self, Known},
-    series,
+    prune::{self, PruningInput},
+    selector::{GroupSelector, Selector},
+    selector_exec::FilterBySelector,
+    tag_filter,
     tail_exec::TailExec,
 };
 
@@ -75,16 +75,16 @@ pub(super) fn plan(
         read.push(time);
     }
     let limit = if age.is_some() { None } else { limit };
-    let wanted = Wanted {
+    let wanted = ScanSpec {
         projection: Some(read.clone()),
         limit,
-        together: together(table, filters, &read),
-        ..Wanted::default()
+        together: prefetch_columns(table, filters, &read),
+        ..ScanSpec::default()
     };
-    let tail = series::narrow(table, state, filters, tail)?;
+    let tail = tag_filter::filter_series(table, state, filters, tail)?;
     let mut groups = group(files, tail).map_err(external)?;
     if may_take_last_of_tail(table, filters) {
-        groups.tails = series::last_rows(groups.tails, &table.table.schema).map_err(external)?;
+        groups.tails = tag_filter::last_rows(groups.tails, &table.table.schema).map_err(external)?;
     }
     let plan = union(table, state, groups, wanted, keys, pruned)?;
     let plan = match age {
@@ -103,7 +103,7 @@ pub(super) fn plan(
 /// all of a series or nothing.
 fn may_take_last_of_tail(table: &SnapshotTable, filters: &[Expr]) -> bool {
     let is_tag = |position: &usize| table.table.schema.columns[*position].kind == ColumnKind::Tag;
-    let wants_last = |ends: &Ends| ends.end != End::First && ends.by.iter().all(is_tag);
+    let wants_last = |ends: &GroupSelector| ends.end != Selector::First && ends.by.iter().all(is_tag);
     table.ends.as_ref().is_some_and(wants_last) && filters.iter().all(|filter| table.on_tags(filter))
 }
 
@@ -116,10 +116,10 @@ fn ends(
     output: &[usize],
     time: usize,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let Some(Ends { by, end }) = &table.ends else { return Ok(plan) };
+    let Some(GroupSelector { by, end }) = &table.ends else { return Ok(plan) };
     let place = |position: &usize| output.iter().position(|column| column == position);
     let (by, time) = (by.iter().map(place).collect::<Option<Vec<usize>>>(), place(&time));
-    let Some(by) = by.filter(|_| *end == End::Any || time.is_some()) else { return Ok(plan) };
+    let Some(by) = by.filter(|_| *end == Selector::Any || time.is_some()) else { return Ok(plan) };
     let plan = match keys {
         None => plan,
         Some(keys) => {
@@ -127,7 +127,7 @@ fn ends(
             Arc::new(FilterExecBuilder::new(keys, plan).build()?)
         }
     };
-    Ok(KeepEnds { by, time, end: *end }.over(plan))
+    Ok(FilterBySelector { by, time, end: *end }.over(plan))
 }
 
 /// `time >= now - TTL`.
@@ -157,14 +157,14 @@ fn physical(table: &SnapshotTable, state: &dyn Session, expr: Expr) -> Result<Ar
 }
 
 /// The lists of files that may name one with rows of the answer.
-pub(super) fn lists(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Leaf>> {
+pub(super) fn lists(table: &SnapshotTable, state: &dyn Session, filters: &[Expr]) -> Result<Vec<FileList>> {
     let leaves = &table.table.leaves;
     if leaves.is_empty() {
         return Ok(Vec::new());
     }
     let Some(keys) = key_predicate(table, state, filters, too_old(table).as_ref())? else { return Ok(leaves.clone()) };
-    let times = |leaf: &Leaf| Known::Times { min: leaf.min_time, max: leaf.max_time, rows: leaf.rows };
-    let known: Vec<Known<'_>> = leaves.iter().map(times).collect();
+    let times = |leaf: &FileList| PruningInput::Times { min: leaf.min_time, max: leaf.max_time, rows: leaf.rows };
+    let known: Vec<PruningInput<'_>> = leaves.iter().map(times).collect();
     let kept = prune::may_match(&keys, &table.table.schema, &table.schema, table.table.precision, &known)?;
     Ok(leaves.iter().zip(kept).filter(|(_, kept)| *kept).map(|(leaf, _)| leaf.clone()).collect())
 }
@@ -180,10 +180,10 @@ fn survivors(
     let Some(keys) = keys else { return Ok((files, snapshot.tail.clone())) };
     let times = |part: &TailPart| {
         let rows = part.rows();
-        Known::Times { min: rows.min_time, max: rows.max_time, rows: rows.batch.num_rows() as u64 }
+        PruningInput::Times { min: rows.min_time, max: rows.max_time, rows: rows.batch.num_rows() as u64 }
     };
-    let known: Vec<Known<'_>> =
-        files.iter().map(|file| Known::File(file)).chain(snapshot.tail.iter().map(times)).collect();
+    let known: Vec<PruningInput<'_>> =
+        files.iter().map(|file| PruningInput::File(file)).chain(snapshot.tail.iter().map(times)).collect();
     let kept = prune::may_match(&keys, &snapshot.schema, &table.schema, snapshot.precision, &known)?;
     let (of_files, of_tail) = kept.split_at(files.len());
     let tail = snapshot.tail.iter().zip(of_tail).filter(|(_, kept)| **kept).map(|(part, _)| part.clone()).collect();
@@ -192,7 +192,7 @@ fn survivors(
 }
 
 /// With filters a reader asks for one column after another; told of all it needs, it asks once.
-fn together(table: &SnapshotTable, filters: &[Expr], read: &[usize]) -> Option<Arc<[String]>> {
+fn prefetch_columns(table: &SnapshotTable, filters: &[Expr], read: &[usize]) -> Option<Arc<[String]>> {
     if filters.is_empty() {
         return None;
     }
@@ -208,14 +208,14 @@ fn together(table: &SnapshotTable, filters: &[Expr], read: &[usize]) -> Option<A
 fn union(
     table: &SnapshotTable,
     state: &dyn Session,
-    groups: Groups,
-    wanted: Wanted,
+    groups: ScanGroups,
+    wanted: ScanSpec,
     keys: Option<Arc<dyn PhysicalExpr>>,
     pruned: Pruned,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let partitions = state.config().target_partitions().max(SCAN_PARTITIONS);
     let options = state.config_options().execution.parquet.clone();
-    let files = Files::new(
+    let files = ScanFiles::new(
         table.store.clone(),
         table.footers.clone(),
         &table.table,
@@ -234,7 +234,7 @@ fn union(
         inputs.push(DataSourceExec::from_data_source(scan));
     }
     for (file, windows) in groups.partial {
-        let wanted = Wanted { predicate: files.outside(&windows)?, ..wanted.clone() };
+        let wanted = ScanSpec { predicate: files.outside(&windows)?, ..wanted.clone() };
         let scan = files.scan(vec![vec![file]], wanted, |metrics| {
             report.take().into_iter().for_each(|pruned| pruned.report(metrics));
         })?;
@@ -242,11 +242,11 @@ fn union(
     }
     if !groups.tails.is_empty() {
         let split = balanced(groups.tails, partitions, |rows| rows.count() as u64);
-        let arrangement = table.table.arrangement(&projection).map_err(external)?;
-        inputs.push(Arc::new(TailExec::new(split, arrangement, wanted.limit)));
+        let projection = table.table.projection(&projection).map_err(external)?;
+        inputs.push(Arc::new(TailExec::new(split, projection, wanted.limit)));
     }
     if !groups.overlapping.is_empty() {
-        let size = |group: &Vec<Source>| group.iter().map(Source::rows).sum();
+        let size = |group: &Vec<MergeInput>| group.iter().map(MergeInput::rows).sum();
         let split = balanced(groups.overlapping, partitions, size);
         let merging = Merging { files, projection: projection.clone(), keys, limit: wanted.limit };
         let merge = MergeExec::new(split, merging, &table.table)?;

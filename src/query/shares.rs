@@ -31,16 +31,16 @@ fn free_bytes(pool: &dyn MemoryPool) -> usize {
 
 /// The queries that there are, by their parts.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
-    parts: Mutex<Vec<Weak<Part>>>,
+pub(super) struct QueryShares {
+    parts: Mutex<Vec<Weak<QueryShare>>>,
     /// Whether the process has about all the memory that it may have.
     is_full: Arc<AtomicBool>,
 }
 
-impl Parts {
+impl QueryShares {
     /// The part of a new query.
-    pub(super) fn begin(&self, pool: &Arc<dyn MemoryPool>) -> Arc<Part> {
-        let part = Arc::new(Part {
+    pub(super) fn begin(&self, pool: &Arc<dyn MemoryPool>) -> Arc<QueryShare> {
+        let part = Arc::new(QueryShare {
             pool: pool.clone(),
             held: AtomicUsize::new(0),
             shares: AtomicUsize::new(0),
@@ -81,23 +81,23 @@ impl Parts {
         Some(held)
     }
 
-    fn all(&self) -> impl Iterator<Item = Arc<Part>> + use<> {
+    fn all(&self) -> impl Iterator<Item = Arc<QueryShare>> + use<> {
         let parts: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
         parts.into_iter()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Part>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<QueryShare>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What one query holds of the pool.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct QueryShare {
     pool: Arc<dyn MemoryPool>,
     /// Halves of bytes, as they count in the pool.
     held: AtomicUsize,
-    /// Bytes of that in [`Share`]s.
+    /// Bytes of that in [`HeldMemory`].
     shares: AtomicUsize,
     latest: AtomicUsize,
     /// What of the shares the pool is not asked for.
@@ -108,7 +108,7 @@ pub(super) struct Part {
     ended: watch::Sender<Option<Error>>,
 }
 
-impl Part {
+impl QueryShare {
     fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed) / 2
     }
@@ -156,13 +156,13 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for QueryShare {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.pool)
     }
 }
 
-impl MemoryPool for Part {
+impl MemoryPool for QueryShare {
     fn name(&self) -> &str {
         self.pool.name()
     }
@@ -206,15 +206,15 @@ impl MemoryPool for Part {
 
 /// Memory that is held of a query outside of its plan, reserved until it is dropped.
 #[derive(Debug)]
-pub struct Share {
-    part: Arc<Part>,
+pub struct HeldMemory {
+    part: Arc<QueryShare>,
     reservation: MemoryReservation,
 }
 
-impl Share {
-    pub(super) fn new(part: &Arc<Part>, name: &'static str) -> Share {
+impl HeldMemory {
+    pub(super) fn new(part: &Arc<QueryShare>, name: &'static str) -> HeldMemory {
         let pool: Arc<dyn MemoryPool> = part.clone();
-        Share { part: part.clone(), reservation: MemoryConsumer::new(name).register(&pool) }
+        HeldMemory { part: part.clone(), reservation: MemoryConsumer::new(name).register(&pool) }
     }
 
     /// Says that it is now so many bytes. A few are given whatever the pool says, so that a query whose
@@ -240,9 +240,9 @@ impl Share {
     }
 
     /// Takes so many bytes out of this share, as one of their own.
-    pub fn split(&self, bytes: usize) -> Share {
+    pub fn split(&self, bytes: usize) -> HeldMemory {
         let reservation = self.reservation.split(bytes.min(self.reservation.size()));
-        Share { part: self.part.clone(), reservation }
+        HeldMemory { part: self.part.clone(), reservation }
     }
 
     /// Bytes that all queries hold.
@@ -269,7 +269,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.part.shares.fetch_sub(self.reservation.size(), Ordering::Relaxed);
     }
@@ -284,9 +284,9 @@ mod tests {
     #[tokio::test]
     async fn the_largest_is_ended_and_one_at_a_time() {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100 << 20));
-        let parts = Parts::default();
+        let parts = QueryShares::default();
         let [small, large] = [parts.begin(&pool), parts.begin(&pool)];
-        let (few, many) = (Share::new(&small, "few"), Share::new(&large, "many"));
+        let (few, many) = (HeldMemory::new(&small, "few"), HeldMemory::new(&large, "many"));
         few.resize(10 << 20).unwrap();
         many.resize(80 << 20).unwrap();
         assert!(few.resize(30 << 20).unwrap_err().message.contains("more memory"));
@@ -303,9 +303,9 @@ mod tests {
         assert_eq!(parts.end_largest("still"), Some(10 << 20));
         assert!(few.resize(11 << 20).is_err(), "who is told to end gets no more");
         let third = parts.begin(&pool);
-        let rest = Share::new(&third, "all the rest");
+        let rest = HeldMemory::new(&third, "all the rest");
         rest.resize(90 << 20).unwrap();
-        let little = Share::new(&large, "little");
+        let little = HeldMemory::new(&large, "little");
         little.resize(large.free).unwrap();
         assert!(little.resize(large.free + 1).is_err(), "but not more than a little");
         drop((large, little));
@@ -317,9 +317,9 @@ mod tests {
     #[test]
     fn nobody_grows_much_while_the_process_is_full() {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1 << 30));
-        let parts = Parts::default();
+        let parts = QueryShares::default();
         let [small, large] = [parts.begin(&pool), parts.begin(&pool)];
-        let grow = |part: &Arc<Part>, name: &'static str| {
+        let grow = |part: &Arc<QueryShare>, name: &'static str| {
             let pool: Arc<dyn MemoryPool> = part.clone();
             MemoryConsumer::new(name).register(&pool)
         };

@@ -9,21 +9,21 @@ use arrow::{
 
 use crate::model::{Column, ColumnKind, DatabaseOptions, Precision, Result, time::render_ttl};
 
-use super::{Output, Request, statement::TableName};
+use super::{output::Output, request::StatementRequest, statement::TableName};
 
-pub(super) async fn databases(request: &Request) -> Result<Output> {
+pub(super) async fn databases(request: &StatementRequest) -> Result<Output> {
     let names = request.engine().database_names(request.session.tenant).await?;
     rows(vec![("database_name", text(names))])
 }
 
-pub(super) async fn tables(request: &Request, database: Option<String>) -> Result<Output> {
+pub(super) async fn tables(request: &StatementRequest, database: Option<String>) -> Result<Output> {
     let name = database.as_deref().unwrap_or(&request.session.database);
     let database = request.database(name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;
     rows(vec![("table_name", text(snapshot.table_names()))])
 }
 
-pub(super) async fn describe_database(request: &Request, name: &str) -> Result<Output> {
+pub(super) async fn describe_database(request: &StatementRequest, name: &str) -> Result<Output> {
     let database = request.database(name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;
     rows(option_columns(snapshot.options()))
@@ -47,7 +47,7 @@ fn option_columns(options: &DatabaseOptions) -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-pub(super) async fn describe_table(request: &Request, table: &TableName) -> Result<Output> {
+pub(super) async fn describe_table(request: &StatementRequest, table: &TableName) -> Result<Output> {
     let name = request.database_name(table)?;
     let database = request.database(name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;

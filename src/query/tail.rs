@@ -9,30 +9,30 @@ use datafusion::arrow::{
 };
 
 use crate::{
-    engine::{Arrangement, TailPart},
+    engine::{SegmentProjection, TailPart},
     model::{Error, Result},
     table, wal,
 };
 
 /// Some rows of a segment's table, in its order.
 #[derive(Debug, Clone)]
-pub(super) struct TailRows {
+pub(super) struct TailSelection {
     pub part: TailPart,
     /// `None`: all of them.
     runs: Option<Arc<[Range<usize>]>>,
     count: usize,
 }
 
-impl TailRows {
-    pub(super) fn all(part: TailPart) -> TailRows {
+impl TailSelection {
+    pub(super) fn all(part: TailPart) -> TailSelection {
         let count = part.rows().batch.num_rows();
-        TailRows { part, runs: None, count }
+        TailSelection { part, runs: None, count }
     }
 
     /// The rows of these runs, which are in order and apart.
-    pub(super) fn some(part: TailPart, runs: Vec<Range<usize>>) -> TailRows {
+    pub(super) fn some(part: TailPart, runs: Vec<Range<usize>>) -> TailSelection {
         let count = runs.iter().map(|run| run.len()).sum();
-        TailRows { part, runs: Some(runs.into()), count }
+        TailSelection { part, runs: Some(runs.into()), count }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -51,14 +51,14 @@ impl TailRows {
         table::ticks(batch, wal::key_of(batch.schema_ref())?.time)
     }
 
-    /// The rows in the columns of the arrangement.
-    pub(super) fn arranged(&self, arrangement: &Arrangement) -> Result<RecordBatch> {
+    /// The rows in the columns of the projection.
+    pub(super) fn project(&self, projection: &SegmentProjection) -> Result<RecordBatch> {
         let batch = &self.part.rows().batch;
         let indices = match self.runs.as_deref() {
             None | Some([_]) => None,
             Some(_) => Some(UInt32Array::from_iter_values(self.positions().filter_map(|row| u32::try_from(row).ok()))),
         };
-        arrangement.of_some(batch, self.count, |column| match (&indices, self.runs.as_deref()) {
+        projection.project_with(batch, self.count, |column| match (&indices, self.runs.as_deref()) {
             (Some(indices), _) => Ok(take(column, indices, None)?),
             (None, Some([run])) => Ok(column.slice(run.start, run.len())),
             (None, _) => Ok(column.clone()),
@@ -67,20 +67,20 @@ impl TailRows {
 }
 
 /// A few rows of each of many segments in one batch, without a batch for each.
-pub(super) fn gather(parts: &[TailRows], arrangement: &Arrangement) -> Result<RecordBatch> {
+pub(super) fn gather(parts: &[TailSelection], projection: &SegmentProjection) -> Result<RecordBatch> {
     let places: Vec<(usize, usize)> = parts
         .iter()
         .enumerate()
         .flat_map(|(number, rows)| rows.positions().map(move |position| (number, position)))
         .collect();
-    let columns = arrangement.columns().enumerate();
+    let columns = projection.columns().enumerate();
     let columns = columns.map(|(column, (name, field))| gather_column(parts, &places, column, name, field));
-    arrangement.batch(columns.collect::<Result<_>>()?, places.len())
+    projection.batch(columns.collect::<Result<_>>()?, places.len())
 }
 
 /// One column, which stands at `place` if a segment has all of them.
 fn gather_column(
-    parts: &[TailRows],
+    parts: &[TailSelection],
     places: &[(usize, usize)],
     mut place: usize,
     name: &str,

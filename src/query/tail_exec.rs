@@ -19,11 +19,11 @@ use datafusion::{
 };
 use futures::{StreamExt, stream};
 
-use crate::engine::Arrangement;
+use crate::engine::SegmentProjection;
 
 use super::{
     errors::external,
-    tail::{TailRows, gather},
+    tail::{TailSelection, gather},
 };
 
 /// Parts of more rows than this share of a full batch are passed on instead of copied.
@@ -33,24 +33,24 @@ const COPIED_SHARE: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct TailExec {
     /// By partition.
-    parts: Arc<Vec<Vec<TailRows>>>,
-    arrangement: Arrangement,
+    parts: Arc<Vec<Vec<TailSelection>>>,
+    projection: SegmentProjection,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl TailExec {
-    pub(super) fn new(parts: Vec<Vec<TailRows>>, arrangement: Arrangement, limit: Option<usize>) -> TailExec {
+    pub(super) fn new(parts: Vec<Vec<TailSelection>>, projection: SegmentProjection, limit: Option<usize>) -> TailExec {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(arrangement.schema().clone()),
+            EquivalenceProperties::new(projection.schema().clone()),
             Partitioning::UnknownPartitioning(parts.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         TailExec {
             parts: Arc::new(parts),
-            arrangement,
+            projection,
             limit,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -58,7 +58,7 @@ impl TailExec {
     }
 
     pub(super) fn rows(&self, partition: Option<usize>) -> usize {
-        let of = |parts: &Vec<TailRows>| parts.iter().map(TailRows::count).sum::<usize>();
+        let of = |parts: &Vec<TailSelection>| parts.iter().map(TailSelection::count).sum::<usize>();
         match partition {
             Some(partition) => self.parts.get(partition).map_or(0, of),
             None => self.parts.iter().map(of).sum(),
@@ -68,10 +68,10 @@ impl TailExec {
 
 /// One partition being read.
 struct Reading {
-    parts: Arc<Vec<Vec<TailRows>>>,
+    parts: Arc<Vec<Vec<TailSelection>>>,
     partition: usize,
     next: usize,
-    arrangement: Arrangement,
+    projection: SegmentProjection,
     batch_rows: usize,
     left: usize,
 }
@@ -81,20 +81,20 @@ impl Reading {
     fn step(&mut self) -> Result<Option<RecordBatch>> {
         let parts = &self.parts[self.partition][self.next..];
         let (Some(first), true) = (parts.first(), self.left > 0) else { return Ok(None) };
-        let is_small = |part: &&TailRows| part.count() * COPIED_SHARE <= self.batch_rows;
+        let is_small = |part: &&TailSelection| part.count() * COPIED_SHARE <= self.batch_rows;
         let mut rows = 0;
-        let fits = |part: &&TailRows| {
+        let fits = |part: &&TailSelection| {
             rows += part.count();
             is_small(part) && rows <= self.batch_rows
         };
         let batch = match parts.iter().take_while(fits).count() {
             0 | 1 => {
                 self.next += 1;
-                first.arranged(&self.arrangement)
+                first.project(&self.projection)
             }
             several => {
                 self.next += several;
-                gather(&parts[..several], &self.arrangement)
+                gather(&parts[..several], &self.projection)
             }
         };
         let batch = batch.map_err(external)?;
@@ -149,7 +149,7 @@ impl ExecutionPlan for TailExec {
             parts: self.parts.clone(),
             partition,
             next: 0,
-            arrangement: self.arrangement.clone(),
+            projection: self.projection.clone(),
             batch_rows,
             left: self.limit.unwrap_or(usize::MAX),
         };

@@ -57,7 +57,7 @@ impl Threads {
     }
 
     /// Runs work that recurses deeply; `None` if no thread could be had for it.
-    pub(super) fn spawn_deep<T: Send + 'static>(
+    pub(super) fn spawn_with_large_stack<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<Option<T>> {
@@ -95,18 +95,18 @@ fn threads(name: &str) -> Result<Runtime> {
 }
 
 /// A reader whose requests are made on another runtime.
-pub(super) struct RemoteReader {
+pub(super) struct IoRuntimeReader {
     reader: ObjectReader,
     runtime: Handle,
 }
 
-impl RemoteReader {
-    pub(super) fn new(reader: ObjectReader, runtime: Handle) -> RemoteReader {
-        RemoteReader { reader, runtime }
+impl IoRuntimeReader {
+    pub(super) fn new(reader: ObjectReader, runtime: Handle) -> IoRuntimeReader {
+        IoRuntimeReader { reader, runtime }
     }
 
     /// Runs `request` over there. Dropping the future cancels it.
-    async fn there<T: Send + 'static>(
+    async fn on_io_runtime<T: Send + 'static>(
         &mut self,
         request: impl for<'a> FnOnce(&'a mut ObjectReader) -> BoxFuture<'a, Result<T, ParquetError>> + Send + 'static,
     ) -> Result<T, ParquetError> {
@@ -130,22 +130,22 @@ impl RemoteReader {
     }
 }
 
-impl AsyncFileReader for RemoteReader {
+impl AsyncFileReader for IoRuntimeReader {
     fn get_bytes(&mut self, range: std::ops::Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        self.there(move |reader| reader.get_bytes(range)).boxed()
+        self.on_io_runtime(move |reader| reader.get_bytes(range)).boxed()
     }
 
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<std::ops::Range<u64>>,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        self.there(move |reader| reader.get_byte_ranges(ranges)).boxed()
+        self.on_io_runtime(move |reader| reader.get_byte_ranges(ranges)).boxed()
     }
 
     fn get_metadata<'a>(
         &'a mut self,
         _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        self.there(|reader| reader.get_metadata(None)).boxed()
+        self.on_io_runtime(|reader| reader.get_metadata(None)).boxed()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     model::{Code, Error, Result},
 };
 
-use super::shares::Parts;
+use super::shares::QueryShares;
 
 /// A query can take some ten megabytes between two looks.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -47,7 +47,7 @@ pub(super) struct Watch {
 struct Shared {
     /// Bytes that the process may have.
     limit: u64,
-    parts: Arc<Parts>,
+    parts: Arc<QueryShares>,
     is_awake: AtomicBool,
     is_short: AtomicBool,
     counts: Counts,
@@ -67,7 +67,7 @@ impl Watch {
     /// not tell what it has.
     ///
     /// Errors: there is no thread for it.
-    pub(super) fn begin(limit: usize, parts: Arc<Parts>) -> Result<Watch> {
+    pub(super) fn begin(limit: usize, parts: Arc<QueryShares>) -> Result<Watch> {
         let shared = Arc::new(Shared {
             limit: limit as u64,
             parts,
@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn above_the_limit_queries_are_refused_and_the_largest_is_ended() {
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
-        let parts = Arc::new(Parts::default());
+        let parts = Arc::new(QueryShares::default());
         // Any process has more than this.
         let watch = Watch::begin(1 << 20, parts.clone()).unwrap();
         assert!(watch.admit().await.is_ok());
@@ -207,7 +207,7 @@ mod tests {
     async fn below_it_nothing_happens() {
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
         for limit in [usize::MAX, 1 << 50] {
-            let parts = Arc::new(Parts::default());
+            let parts = Arc::new(QueryShares::default());
             let watch = Watch::begin(limit, parts.clone()).unwrap();
             watch.admit().await.unwrap();
             let _part = parts.begin(&pool);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::raw::{Failure, PutMode};
+use super::backend::{BackendError, PutMode};
 use super::retry::Attempts;
 use super::{Cost, Store, check_path};
 use crate::model::{Code, Error};
@@ -38,7 +38,7 @@ enum Sent {
     Created,
     Taken(Bytes),
     Failed {
-        why: Failure,
+        why: BackendError,
         /// The bytes may have been stored, or may be later.
         in_doubt: bool,
         again: bool,
@@ -50,7 +50,7 @@ enum ReadBack {
     Same,
     Other(Bytes),
     Absent,
-    Failed(Failure),
+    Failed(BackendError),
 }
 
 impl Store {
@@ -141,40 +141,42 @@ impl Store {
     async fn send_create(&self, mode: PutMode, path: &str, bytes: &Bytes, attempts: &Attempts) -> Sent {
         let failure = match attempts.run(self.send_put(path, bytes.clone(), mode)).await {
             Ok(()) => return Sent::Created,
-            Err(Failure::Conflict(why)) => match attempts.run(Box::pin(self.read_back(path, bytes))).await {
+            Err(BackendError::Conflict(why)) => match attempts.run(Box::pin(self.read_back(path, bytes))).await {
                 Ok(ReadBack::Same) => return Sent::Created,
                 Ok(ReadBack::Other(other)) => return Sent::Taken(other),
-                Ok(ReadBack::Absent) => Failure::Conflict(format!("{why}, but nothing is there")),
+                Ok(ReadBack::Absent) => BackendError::Conflict(format!("{why}, but nothing is there")),
                 Ok(ReadBack::Failed(failure)) | Err(failure) => {
-                    let again =
-                        !matches!(failure, Failure::Lost(_) | Failure::Refused(_) | Failure::Full(_) | Failure::Absent);
+                    let again = !matches!(
+                        failure,
+                        BackendError::Lost(_) | BackendError::Refused(_) | BackendError::Full(_) | BackendError::Absent
+                    );
                     return Sent::Failed { why: failure, in_doubt: true, again };
                 }
             },
             Err(failure) => failure,
         };
         let (in_doubt, again) = match failure {
-            Failure::Unsent(_) => (false, true),
-            Failure::Transient(_) | Failure::Conflict(_) | Failure::Short => (true, true),
-            Failure::Lost(_) => (true, false),
-            Failure::Refused(_) | Failure::Full(_) | Failure::Absent => (false, false),
+            BackendError::Unsent(_) => (false, true),
+            BackendError::Transient(_) | BackendError::Conflict(_) | BackendError::Short => (true, true),
+            BackendError::Lost(_) => (true, false),
+            BackendError::Refused(_) | BackendError::Full(_) | BackendError::Absent => (false, false),
         };
         Sent::Failed { why: failure, in_doubt, again }
     }
 
-    async fn read_back(&self, path: &str, bytes: &Bytes) -> Result<ReadBack, Failure> {
+    async fn read_back(&self, path: &str, bytes: &Bytes) -> Result<ReadBack, BackendError> {
         self.count(Cost::get());
         Ok(match self.raw.get(path, None).await {
             Ok(stored) => {
                 self.count(Cost::received(stored.len()));
                 if stored == bytes { ReadBack::Same } else { ReadBack::Other(stored) }
             }
-            Err(Failure::Absent) => ReadBack::Absent,
+            Err(BackendError::Absent) => ReadBack::Absent,
             Err(failure) => ReadBack::Failed(failure),
         })
     }
 
-    fn not_created(&self, path: &str, in_doubt: bool, failure: &Failure) -> Error {
+    fn not_created(&self, path: &str, in_doubt: bool, failure: &BackendError) -> Error {
         let (code, what) = match in_doubt {
             true => (Code::OutcomeUnknown, "cannot tell whether it was created"),
             false => (failure.code(), "cannot create it"),

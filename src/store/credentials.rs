@@ -10,14 +10,14 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::sync::Mutex;
 
-use super::s3::Settings;
+use super::aws::{NO_CREDENTIALS, S3Config, Unobtainable};
 use crate::model::{Code, Error, Result, clock::SystemClock};
 
 /// Credentials that expire sooner than this are fetched anew.
@@ -30,7 +30,7 @@ const REGION_OF_ENDPOINTS: &str = "us-east-1";
 ///
 /// Errors: [`Code::BadRequest`] for a setting that is missing or malformed, [`Code::StoreUnavailable`]
 /// when credentials cannot be had. No message holds a secret.
-pub(super) async fn from_environment() -> Result<Settings> {
+pub(super) async fn from_environment() -> Result<S3Config> {
     let profile_region = ProfileFileRegionProvider::new();
     let known = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(profile_region);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -51,11 +51,8 @@ pub(super) async fn from_environment() -> Result<Settings> {
     let provider = config.credentials_provider().ok_or_else(|| bad(NO_CREDENTIALS))?;
     let credentials = Arc::new(Chain::new(provider));
     credentials.current().await.map_err(|error| Error::new(Code::StoreUnavailable, error.to_string()))?;
-    Ok(Settings { endpoint, region, credentials })
+    Ok(S3Config { endpoint, region, credentials })
 }
-
-const NO_CREDENTIALS: &str = "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-                              or AWS_PROFILE, or run under a role";
 
 #[allow(clippy::disallowed_methods, reason = "AWS has variables of its own, which its other tools read too")]
 fn variable(name: &str) -> Option<String> {
@@ -163,35 +160,6 @@ fn bridge(credentials: &Credentials) -> Kept {
         expires: credentials.expiry(),
     }
 }
-
-/// Why there are no credentials. The chain's own texts stay out: they may quote what a credential
-/// process printed.
-#[derive(Debug)]
-pub(super) struct Unobtainable(&'static str);
-
-impl Unobtainable {
-    fn new(error: &CredentialsError) -> Self {
-        Unobtainable(match error {
-            CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS,
-            CredentialsError::ProviderTimedOut(_) => "the AWS credentials provider did not answer in time",
-            CredentialsError::InvalidConfiguration(_) => {
-                "the AWS configuration is invalid: check AWS_PROFILE, the profile and credentials files, and the role"
-            }
-            CredentialsError::ProviderError(_) => {
-                "the AWS credentials provider failed: check the profile, the role and its right to be assumed"
-            }
-            _ => "the AWS credentials could not be loaded",
-        })
-    }
-}
-
-impl fmt::Display for Unobtainable {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Unobtainable {}
 
 /// The same credentials always.
 #[cfg(test)]

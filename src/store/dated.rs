@@ -9,7 +9,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
-use super::time::{Reading, StoreTime};
+use super::time::{ClockReading, StoreTime};
 use crate::model::clock::SystemClock;
 
 /// Connects as the client would by itself, and takes note of the `Date` of each answer.
@@ -32,12 +32,12 @@ struct DatingService {
 #[async_trait]
 impl HttpService for DatingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let asked = Reading::of(&SystemClock);
+        let asked = ClockReading::of(&SystemClock);
         let response = self.inner.execute(request).await?;
         let date = response.headers().get("date").and_then(|date| date.to_str().ok()).and_then(parse_date);
         // An error may be the answer of something that stands between, with a clock of its own.
         if let Some(date) = date.filter(|_| is_of_the_store(response.status().as_u16())) {
-            self.time.learn(asked, Reading::of(&SystemClock), date);
+            self.time.learn(asked, ClockReading::of(&SystemClock), date);
         }
         Ok(response)
     }

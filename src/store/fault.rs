@@ -13,12 +13,12 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::raw::{Failure, Glance, Page, PutMode, Raw};
+use super::backend::{Backend, BackendError, Glance, Page, PutMode};
 use crate::model::clock::{Clock, ManualClock};
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub enum RequestKind {
     Create,
     Overwrite,
     Get,
@@ -67,11 +67,11 @@ pub enum Landing {
 /// Decides about each request. Called from many tasks at once, and must not block.
 pub trait Faults: Send + Sync + fmt::Debug {
     /// Before a request is sent. A listing's path is its prefix.
-    fn before(&self, operation: Operation, path: &str) -> Fault;
+    fn before(&self, operation: RequestKind, path: &str) -> Fault;
 
     /// After a request was carried out: only [`Fault::Delay`] and [`Fault::FailAfter`] have a meaning
     /// here. Not called where the fault before left nothing to carry out.
-    fn after(&self, operation: Operation, path: &str) -> Fault {
+    fn after(&self, operation: RequestKind, path: &str) -> Fault {
         let _ = (operation, path);
         Fault::Proceed
     }
@@ -94,16 +94,16 @@ impl RandomFaults {
 }
 
 impl Faults for RandomFaults {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
         let random = self.random.random();
         if random >> 32 >= self.threshold {
             return Fault::Proceed;
         }
         let milliseconds = Duration::from_millis((random >> 8) % 2000);
-        let writes = !matches!(operation, Operation::Get | Operation::List);
+        let writes = !matches!(operation, RequestKind::Get | RequestKind::List);
         match random % 8 {
             0 | 1 => Fault::Delay(milliseconds),
-            2 if operation == Operation::Create => Fault::Conflict,
+            2 if operation == RequestKind::Create => Fault::Conflict,
             3 | 4 if writes => Fault::FailAfter,
             5 if writes => Fault::LandLater(Landing::After(milliseconds * 30)),
             6 if writes => Fault::Hang,
@@ -115,26 +115,26 @@ impl Faults for RandomFaults {
 /// Faults in a given order: a request meets the first step that is for it, which is then used up.
 #[derive(Debug)]
 pub struct ScriptedFaults {
-    steps: Mutex<VecDeque<Step>>,
+    steps: Mutex<VecDeque<ScriptedFault>>,
 }
 
 /// One fault of a script.
 #[derive(Debug, Clone)]
-pub struct Step {
-    pub operation: Operation,
+pub struct ScriptedFault {
+    pub operation: RequestKind,
     /// Text that the path must contain.
     pub path: String,
     pub fault: Fault,
 }
 
 impl ScriptedFaults {
-    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+    pub fn new(steps: impl IntoIterator<Item = ScriptedFault>) -> Self {
         ScriptedFaults { steps: Mutex::new(steps.into_iter().collect()) }
     }
 
     /// Faults for an operation on any path, in this order.
-    pub fn on(operation: Operation, faults: impl IntoIterator<Item = Fault>) -> Self {
-        let step = |fault| Step { operation, path: String::new(), fault };
+    pub fn on(operation: RequestKind, faults: impl IntoIterator<Item = Fault>) -> Self {
+        let step = |fault| ScriptedFault { operation, path: String::new(), fault };
         ScriptedFaults::new(faults.into_iter().map(step))
     }
 
@@ -145,7 +145,7 @@ impl ScriptedFaults {
 }
 
 impl Faults for ScriptedFaults {
-    fn before(&self, operation: Operation, path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, path: &str) -> Fault {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = steps.iter().position(|step| step.operation == operation && path.contains(&step.path));
         mine.and_then(|index| steps.remove(index)).map_or(Fault::Proceed, |step| step.fault)
@@ -155,23 +155,23 @@ impl Faults for ScriptedFaults {
 /// A store whose requests meet faults.
 #[derive(Debug)]
 pub(super) struct Faulty {
-    inner: Arc<dyn Raw>,
+    inner: Arc<dyn Backend>,
     faults: Arc<dyn Faults>,
 }
 
 impl Faulty {
-    pub(super) fn new(inner: Arc<dyn Raw>, faults: Arc<dyn Faults>) -> Self {
+    pub(super) fn new(inner: Arc<dyn Backend>, faults: Arc<dyn Faults>) -> Self {
         Faulty { inner, faults }
     }
 
     /// Carries out `work` as the hook decides. `body` alters the body of a read.
     async fn meet<T: Send + 'static>(
         &self,
-        operation: Operation,
+        operation: RequestKind,
         path: &str,
-        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        work: impl Future<Output = Result<T, BackendError>> + Send + 'static,
         body: impl FnOnce(T, &Fault) -> T + Send,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, BackendError> {
         let fault = self.faults.before(operation, path);
         let result = match &fault {
             Fault::Proceed | Fault::Cut(_) | Fault::Flip(_) => work.await,
@@ -179,14 +179,14 @@ impl Faulty {
                 sleep(*time).await;
                 work.await
             }
-            Fault::FailBefore => return Err(Failure::Transient("503 injected before sending".into())),
+            Fault::FailBefore => return Err(BackendError::Transient("503 injected before sending".into())),
             Fault::FailAfter => {
                 let _ = work.await;
-                return Err(Failure::Transient("connection reset injected after applying".into()));
+                return Err(BackendError::Transient("connection reset injected after applying".into()));
             }
-            Fault::Conflict => return Err(Failure::Conflict("409 injected".into())),
-            Fault::Full => return Err(Failure::Full("no space left, injected".into())),
-            Fault::Refuse => return Err(Failure::Refused("403 injected".into())),
+            Fault::Conflict => return Err(BackendError::Conflict("409 injected".into())),
+            Fault::Full => return Err(BackendError::Full("no space left, injected".into())),
+            Fault::Refuse => return Err(BackendError::Refused("403 injected".into())),
             Fault::Hang => std::future::pending().await,
             Fault::LandLater(landing) => {
                 let landing = landing.clone();
@@ -197,11 +197,11 @@ impl Faulty {
                     }
                     let _ = work.await;
                 });
-                return Err(Failure::Transient("time-out injected".into()));
+                return Err(BackendError::Transient("time-out injected".into()));
             }
         };
         match self.faults.after(operation, path) {
-            Fault::FailAfter => return Err(Failure::Transient("connection reset injected after applying".into())),
+            Fault::FailAfter => return Err(BackendError::Transient("connection reset injected after applying".into())),
             Fault::Delay(time) => sleep(time).await,
             _ => {}
         }
@@ -228,62 +228,62 @@ fn damage(bytes: Bytes, fault: &Fault) -> Bytes {
 }
 
 #[async_trait]
-impl Raw for Faulty {
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
+impl Backend for Faulty {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), BackendError> {
         let operation = match mode {
-            PutMode::Create | PutMode::CreateBeside => Operation::Create,
-            PutMode::Overwrite => Operation::Overwrite,
+            PutMode::Create | PutMode::CreateBeside => RequestKind::Create,
+            PutMode::Overwrite => RequestKind::Overwrite,
         };
         let (inner, target) = (Arc::clone(&self.inner), path.to_owned());
         self.meet(operation, path, async move { inner.put(&target, bytes, mode).await }, whole).await
     }
 
-    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
         let (inner, target) = (Arc::clone(&self.inner), path.to_owned());
-        self.meet(Operation::Get, path, async move { inner.get(&target, range).await }, damage).await
+        self.meet(RequestKind::Get, path, async move { inner.get(&target, range).await }, damage).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure> {
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, BackendError> {
         let (inner, target) = (Arc::clone(&self.inner), prefix.to_owned());
         let (after, page) = (after.map(str::to_owned), page.map(str::to_owned));
         let work = async move { inner.list(&target, after.as_deref(), page.as_deref()).await };
-        self.meet(Operation::List, prefix, work, whole).await
+        self.meet(RequestKind::List, prefix, work, whole).await
     }
 
-    async fn glance(&self) -> Result<Glance, Failure> {
+    async fn glance(&self) -> Result<Glance, BackendError> {
         let inner = Arc::clone(&self.inner);
-        self.meet(Operation::List, "", async move { inner.glance().await }, whole).await
+        self.meet(RequestKind::List, "", async move { inner.glance().await }, whole).await
     }
 
-    async fn delete(&self, path: &str) -> Result<(), Failure> {
+    async fn delete(&self, path: &str) -> Result<(), BackendError> {
         let (inner, target) = (Arc::clone(&self.inner), path.to_owned());
-        self.meet(Operation::Delete, path, async move { inner.delete(&target).await }, whole).await
+        self.meet(RequestKind::Delete, path, async move { inner.delete(&target).await }, whole).await
     }
 
-    async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
+    async fn begin_upload(&self, path: &str) -> Result<String, BackendError> {
         let (inner, target) = (Arc::clone(&self.inner), path.to_owned());
-        self.meet(Operation::BeginUpload, path, async move { inner.begin_upload(&target).await }, whole).await
+        self.meet(RequestKind::BeginUpload, path, async move { inner.begin_upload(&target).await }, whole).await
     }
 
-    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, BackendError> {
         let (inner, target, upload) = (Arc::clone(&self.inner), path.to_owned(), upload.to_owned());
         let work = async move { inner.put_part(&target, &upload, index, bytes).await };
-        self.meet(Operation::PutPart, path, work, whole).await
+        self.meet(RequestKind::PutPart, path, work, whole).await
     }
 
-    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure> {
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), BackendError> {
         let (inner, target, upload) = (Arc::clone(&self.inner), path.to_owned(), upload.to_owned());
         let work = async move { inner.complete_upload(&target, &upload, parts).await };
-        self.meet(Operation::CompleteUpload, path, work, whole).await
+        self.meet(RequestKind::CompleteUpload, path, work, whole).await
     }
 
-    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure> {
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), BackendError> {
         let (inner, target, upload) = (Arc::clone(&self.inner), path.to_owned(), upload.to_owned());
         let work = async move { inner.abort_upload(&target, &upload).await };
-        self.meet(Operation::AbortUpload, path, work, whole).await
+        self.meet(RequestKind::AbortUpload, path, work, whole).await
     }
 
-    fn worthwhile_gap(&self) -> u64 {
-        self.inner.worthwhile_gap()
+    fn coalesce_gap(&self) -> u64 {
+        self.inner.coalesce_gap()
     }
 }

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::raw::{Failure, Glance, PART_BYTES, Page, PutMode, Raw};
+use super::backend::{Backend, BackendError, Glance, PART_BYTES, Page, PutMode};
 use crate::model::Error;
 use crate::model::clock::SharedClock;
 use beneath::{Directory, Root};
@@ -36,7 +36,7 @@ pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
 const REMEMBERED_DIRECTORIES: usize = 65_536;
 
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct FolderBackend {
     shared: Arc<Shared>,
 }
 
@@ -48,14 +48,14 @@ struct Shared {
     durable: Mutex<HashSet<String>>,
 }
 
-impl Folder {
+impl FolderBackend {
     /// Opens a folder; `make`: making it, but none above it, if it is missing. Blocks.
     ///
     /// Errors: [`NoStore`](crate::model::Code::NoStore),
     /// [`StoreRefused`](crate::model::Code::StoreRefused) and others, which name the folder and say what is wrong.
-    pub(super) fn open(path: &Path, make: bool, clock: SharedClock) -> Result<Folder, Error> {
+    pub(super) fn open(path: &Path, make: bool, clock: SharedClock) -> Result<FolderBackend, Error> {
         let root = Root::new(opening::open(path, make)?).map_err(|error| opening::failed("open", path, &error))?;
-        Ok(Folder { shared: Arc::new(Shared { root, clock, durable: Mutex::default() }) })
+        Ok(FolderBackend { shared: Arc::new(Shared { root, clock, durable: Mutex::default() }) })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -66,38 +66,38 @@ impl Folder {
     /// has gone: like a request on its way to S3.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
+        work: impl FnOnce(&Shared) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
         let shared = Arc::clone(&self.shared);
         match tokio::task::spawn_blocking(move || work(&shared)).await {
             Ok(result) => result,
-            Err(error) => Err(Failure::Lost(format!("the file system task ended early: {error}"))),
+            Err(error) => Err(BackendError::Lost(format!("the file system task ended early: {error}"))),
         }
     }
 }
 
 #[async_trait]
-impl Raw for Folder {
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
+impl Backend for FolderBackend {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), BackendError> {
         let path = path.to_owned();
         self.blocking(move |shared| shared.put(&path, &bytes, mode)).await
     }
 
-    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
         let path = path.to_owned();
         self.blocking(move |shared| shared.get(&path, range)).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, _page: Option<&str>) -> Result<Page, Failure> {
+    async fn list(&self, prefix: &str, after: Option<&str>, _page: Option<&str>) -> Result<Page, BackendError> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.blocking(move |shared| shared.list(&prefix, after.as_deref())).await
     }
 
-    async fn glance(&self) -> Result<Glance, Failure> {
+    async fn glance(&self) -> Result<Glance, BackendError> {
         self.blocking(Shared::glance).await
     }
 
-    async fn delete(&self, path: &str) -> Result<(), Failure> {
+    async fn delete(&self, path: &str) -> Result<(), BackendError> {
         let path = path.to_owned();
         self.blocking(move |shared| {
             let (directory, name) = parts_of(&path);
@@ -109,13 +109,13 @@ impl Raw for Folder {
         .await
     }
 
-    async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
+    async fn begin_upload(&self, path: &str) -> Result<String, BackendError> {
         let path = path.to_owned();
         self.blocking(move |shared| shared.open_temporary(parts_of(&path).0, true).map(|temporary| temporary.name))
             .await
     }
 
-    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, BackendError> {
         let (path, upload) = (path.to_owned(), upload.to_owned());
         self.blocking(move |shared| {
             let offset = index as u64 * PART_BYTES as u64;
@@ -128,7 +128,7 @@ impl Raw for Folder {
         .await
     }
 
-    async fn complete_upload(&self, path: &str, upload: &str, _parts: Vec<String>) -> Result<(), Failure> {
+    async fn complete_upload(&self, path: &str, upload: &str, _parts: Vec<String>) -> Result<(), BackendError> {
         let (path, upload) = (path.to_owned(), upload.to_owned());
         self.blocking(move |shared| {
             let opened = shared.root.directory(parts_of(&path).0).and_then(|directory| {
@@ -141,7 +141,7 @@ impl Raw for Folder {
         .await
     }
 
-    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure> {
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), BackendError> {
         let (path, upload) = (path.to_owned(), upload.to_owned());
         self.blocking(move |shared| {
             // Nothing there is as good as removed; any other trouble leaves a file that ages out.
@@ -151,7 +151,7 @@ impl Raw for Folder {
         .await
     }
 
-    fn worthwhile_gap(&self) -> u64 {
+    fn coalesce_gap(&self) -> u64 {
         64 << 10
     }
 }
@@ -165,7 +165,7 @@ struct Temporary {
 }
 
 impl Shared {
-    fn put(&self, path: &str, bytes: &[u8], mode: PutMode) -> Result<(), Failure> {
+    fn put(&self, path: &str, bytes: &[u8], mode: PutMode) -> Result<(), BackendError> {
         let mut temporary = self.open_temporary(parts_of(path).0, mode != PutMode::CreateBeside)?;
         if let Err(error) = temporary.file.write_all(bytes).and_then(|()| temporary.file.sync_all()) {
             let _ = temporary.directory.remove(&temporary.name);
@@ -175,7 +175,7 @@ impl Shared {
     }
 
     /// Gives a complete, fsynced temporary file its name, and makes that durable.
-    fn publish(&self, temporary: &Temporary, path: &str, mode: PutMode) -> Result<(), Failure> {
+    fn publish(&self, temporary: &Temporary, path: &str, mode: PutMode) -> Result<(), BackendError> {
         let Temporary { directory, name, .. } = temporary;
         let target = parts_of(path).1;
         let placed = match mode {
@@ -192,7 +192,7 @@ impl Shared {
             // on what is there.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 sync_entry(directory)?;
-                Err(Failure::Conflict("the file exists".into()))
+                Err(BackendError::Conflict("the file exists".into()))
             }
             Err(error) => {
                 let _ = directory.remove(name);
@@ -202,7 +202,7 @@ impl Shared {
     }
 
     /// A new temporary file in a directory that is made durable first; `make`: made, if it is missing.
-    fn open_temporary(&self, path: &str, make: bool) -> Result<Temporary, Failure> {
+    fn open_temporary(&self, path: &str, make: bool) -> Result<Temporary, BackendError> {
         self.ensure_directory(path, make)?;
         let name = format!("{TEMPORARY_PREFIX}{:016x}", self.clock.random());
         let opened =
@@ -224,14 +224,14 @@ impl Shared {
     }
 
     /// An error unless the folder itself is there: without it nothing is, and nothing is known to be absent.
-    fn still_there(&self) -> Result<(), Failure> {
+    fn still_there(&self) -> Result<(), BackendError> {
         if self.root.path().is_dir() { Ok(()) } else { Err(gone(self.root.path())) }
     }
 
     /// What a read that found nothing means.
-    fn read_failure(&self, error: &io::Error) -> Failure {
+    fn read_failure(&self, error: &io::Error) -> BackendError {
         match failure("read", error) {
-            Failure::Absent => self.still_there().err().unwrap_or(Failure::Absent),
+            BackendError::Absent => self.still_there().err().unwrap_or(BackendError::Absent),
             other => other,
         }
     }
@@ -243,7 +243,7 @@ impl Shared {
     /// Sees to it that a directory is there, and fsyncs its entry and those above it up to the root. One that
     /// exists already is fsynced too, once: the process that made it may not have come to that. The root is never
     /// made: should it have been removed, or its disk unmounted, what was in it is not to be replaced by nothing.
-    fn ensure_directory(&self, path: &str, make: bool) -> Result<(), Failure> {
+    fn ensure_directory(&self, path: &str, make: bool) -> Result<(), BackendError> {
         if path.is_empty() || self.durable().contains(path) {
             return Ok(());
         }
@@ -276,7 +276,7 @@ impl Shared {
         Ok(())
     }
 
-    fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
+    fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
         let mut file = self.root.file(path).map_err(|error| self.read_failure(&error))?;
         let Some(range) = range else {
             let mut bytes = Vec::new();
@@ -285,7 +285,7 @@ impl Shared {
         };
         let size = file.metadata().map_err(|error| failure("read", &error))?.len();
         if range.end > size {
-            return Err(Failure::Short);
+            return Err(BackendError::Short);
         }
         let mut bytes = vec![0; (range.end - range.start) as usize];
         file.read_exact_at(&mut bytes, range.start).map_err(|error| failure("read", &error))?;
@@ -300,12 +300,12 @@ fn parts_of(path: &str) -> (&str, &str) {
 
 /// Fsyncs a directory for the sake of an entry. After a failure the entry may be there or not after a crash,
 /// and a second fsync may report success without having written anything: hence `Lost`.
-fn sync_entry(directory: &Directory) -> Result<(), Failure> {
-    directory.sync().map_err(|error| Failure::Lost(format!("cannot fsync the directory: {error}")))
+fn sync_entry(directory: &Directory) -> Result<(), BackendError> {
+    directory.sync().map_err(|error| BackendError::Lost(format!("cannot fsync the directory: {error}")))
 }
 
-fn gone(directory: &Path) -> Failure {
-    Failure::Refused(format!(
+fn gone(directory: &Path) -> BackendError {
+    BackendError::Refused(format!(
         "the folder {} is not there (any more): it was removed, moved away or unmounted",
         directory.display()
     ))

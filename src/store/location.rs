@@ -10,11 +10,11 @@ use crate::model::{Code, Error, Result};
 pub(super) enum Location {
     Memory,
     Folder(PathBuf),
-    S3(Bucket),
+    S3(BucketLocation),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub(super) struct BucketLocation {
     pub name: String,
     /// Without slashes at its ends; may be empty.
     pub prefix: String,
@@ -86,7 +86,7 @@ fn bucket(rest: &str) -> Result<Location> {
     if !prefix.is_empty() && !prefix.split('/').all(is_plain_segment) {
         return Err(bad("the prefix in the S3 URL has an empty part, . or .., a backslash or a control character"));
     }
-    Ok(Location::S3(Bucket { name: name.to_owned(), prefix: prefix.to_owned() }))
+    Ok(Location::S3(BucketLocation { name: name.to_owned(), prefix: prefix.to_owned() }))
 }
 
 /// The rules for names of general purpose buckets, as far as they keep a URL well formed.
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     fn s3(name: &str, prefix: &str) -> Option<Location> {
-        Some(Location::S3(Bucket { name: name.into(), prefix: prefix.into() }))
+        Some(Location::S3(BucketLocation { name: name.into(), prefix: prefix.into() }))
     }
 
     fn path(path: &str) -> Option<Location> {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::raw::{Failure, ListEntry, Page, PutMode, Raw};
+use super::backend::{Backend, BackendError, ListEntry, Page, PutMode};
 use crate::model::clock::SharedClock;
 
 /// Keys of a page, as on S3.
@@ -30,14 +30,14 @@ struct State {
 }
 
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct MemoryBackend {
     clock: SharedClock,
     state: Mutex<State>,
 }
 
-impl Memory {
+impl MemoryBackend {
     pub(super) fn new(clock: SharedClock) -> Self {
-        Memory { clock, state: Mutex::default() }
+        MemoryBackend { clock, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -47,27 +47,27 @@ impl Memory {
 }
 
 #[async_trait]
-impl Raw for Memory {
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
+impl Backend for MemoryBackend {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), BackendError> {
         let modified = self.clock.now();
         let mut state = self.state();
         if mode != PutMode::Overwrite && state.objects.contains_key(path) {
-            return Err(Failure::Conflict("the object exists".into()));
+            return Err(BackendError::Conflict("the object exists".into()));
         }
         state.objects.insert(path.to_owned(), Object { bytes, modified });
         Ok(())
     }
 
-    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
-        let bytes = self.state().objects.get(path).map(|object| object.bytes.clone()).ok_or(Failure::Absent)?;
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
+        let bytes = self.state().objects.get(path).map(|object| object.bytes.clone()).ok_or(BackendError::Absent)?;
         let Some(range) = range else { return Ok(bytes) };
         if range.end > bytes.len() as u64 {
-            return Err(Failure::Short);
+            return Err(BackendError::Short);
         }
         Ok(bytes.slice(range.start as usize..range.end as usize))
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure> {
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, BackendError> {
         let from = match page.or(after) {
             Some(last) if last >= prefix => Bound::Excluded(last),
             _ => Bound::Included(prefix),
@@ -90,12 +90,12 @@ impl Raw for Memory {
         Ok(Page { entries, next })
     }
 
-    async fn delete(&self, path: &str) -> Result<(), Failure> {
+    async fn delete(&self, path: &str) -> Result<(), BackendError> {
         self.state().objects.remove(path);
         Ok(())
     }
 
-    async fn begin_upload(&self, _path: &str) -> Result<String, Failure> {
+    async fn begin_upload(&self, _path: &str) -> Result<String, BackendError> {
         let mut state = self.state();
         state.next_upload += 1;
         let upload = state.next_upload.to_string();
@@ -103,17 +103,17 @@ impl Raw for Memory {
         Ok(upload)
     }
 
-    async fn put_part(&self, _path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
-        self.state().uploads.get_mut(upload).ok_or(Failure::Absent)?.insert(index, bytes);
+    async fn put_part(&self, _path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, BackendError> {
+        self.state().uploads.get_mut(upload).ok_or(BackendError::Absent)?.insert(index, bytes);
         Ok(index.to_string())
     }
 
-    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure> {
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), BackendError> {
         let modified = self.clock.now();
         let mut state = self.state();
-        let sent = state.uploads.get(upload).ok_or(Failure::Absent)?;
+        let sent = state.uploads.get(upload).ok_or(BackendError::Absent)?;
         if sent.len() != parts.len() {
-            return Err(Failure::Refused(format!("the upload has {} parts, not {}", sent.len(), parts.len())));
+            return Err(BackendError::Refused(format!("the upload has {} parts, not {}", sent.len(), parts.len())));
         }
         let parts: Vec<&[u8]> = sent.values().map(|part| part.as_ref()).collect();
         let bytes = parts.concat().into();
@@ -122,12 +122,12 @@ impl Raw for Memory {
         Ok(())
     }
 
-    async fn abort_upload(&self, _path: &str, upload: &str) -> Result<(), Failure> {
+    async fn abort_upload(&self, _path: &str, upload: &str) -> Result<(), BackendError> {
         self.state().uploads.remove(upload);
         Ok(())
     }
 
-    fn worthwhile_gap(&self) -> u64 {
+    fn coalesce_gap(&self) -> u64 {
         // As on S3, so that what a test counts is what S3 would see.
         object_store::OBJECT_STORE_COALESCE_DEFAULT
     }

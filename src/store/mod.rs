@@ -1,6 +1,6 @@
 //! The object store: the only state SiltDB has, and the only room that names `object_store`.
 //!
-//! In: paths below the store's root (built in [`paths`] alone) and bytes. Out: bytes, listings, and
+//! In: paths below the store's root (built in [`crate::model::paths`] alone) and bytes. Out: bytes, listings, and
 //! the outcome of a create, which is one of three. A [`Store`] is a cheap handle on memory, a folder
 //! or an S3 bucket.
 //!
@@ -19,9 +19,10 @@
 #[allow(clippy::disallowed_methods, reason = "delays that are asked for, by the clock of the runtime")]
 pub mod fault;
 pub mod meter;
-pub mod paths;
 pub mod probe;
 
+mod aws;
+mod backend;
 mod create;
 mod credentials;
 mod dated;
@@ -29,7 +30,6 @@ mod folder;
 mod location;
 mod memory;
 mod open;
-mod raw;
 mod read;
 mod refusals;
 mod retry;
@@ -48,20 +48,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use backend::{Glance, ListEntry};
 pub use create::{Attempt, CreateOutcome};
 pub use meter::{Cost, Meter};
 pub use open::no_store;
-pub use raw::{Glance, ListEntry};
 pub use retry::Attempts;
-pub use time::{Reading, StoreTime};
+pub use time::{ClockReading, StoreTime};
 pub use upload::Upload;
 
 use crate::model::clock::SharedClock;
 use crate::model::{Error, Result};
+use backend::{Backend, BackendError, PutMode};
 use fault::{Faults, Faulty};
-use raw::{Failure, PutMode, Raw};
 use refusals::Refusals;
-use retry::Request;
+use retry::RetriedRequest;
 
 /// How long an operation repeats itself before it gives up.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -72,7 +72,7 @@ const MEMORY: &str = "memory:";
 /// A handle on an object store. Clones share the connection and the totals.
 #[derive(Clone)]
 pub struct Store {
-    raw: Arc<dyn Raw>,
+    raw: Arc<dyn Backend>,
     url: Arc<str>,
     totals: Arc<Meter>,
     meter: Option<Arc<Meter>>,
@@ -157,13 +157,13 @@ impl Store {
             self.raw.delete(path)
         });
         match sent.await {
-            Ok(()) | Err(Failure::Absent) => Ok(()),
+            Ok(()) | Err(BackendError::Absent) => Ok(()),
             Err(failure) => Err(self.error("delete", path, &failure)),
         }
     }
 
     /// Sends one put and counts it.
-    fn send_put<'a>(&'a self, path: &'a str, bytes: Bytes, mode: PutMode) -> Request<'a, ()> {
+    fn send_put<'a>(&'a self, path: &'a str, bytes: Bytes, mode: PutMode) -> RetriedRequest<'a, ()> {
         self.count(Cost::put(bytes.len()));
         self.raw.put(path, bytes, mode)
     }
@@ -193,12 +193,12 @@ impl Store {
     async fn repeat<'a, T>(
         &self,
         deadline: Duration,
-        mut request: impl FnMut() -> Request<'a, T>,
-    ) -> Result<T, Failure> {
+        mut request: impl FnMut() -> RetriedRequest<'a, T>,
+    ) -> Result<T, BackendError> {
         let mut attempts = self.attempts(deadline);
         loop {
             let result = attempts.run(request()).await;
-            let may_heal = result.as_ref().is_err_and(Failure::may_heal);
+            let may_heal = result.as_ref().is_err_and(BackendError::is_retryable);
             if !may_heal || !attempts.pause().await {
                 return result;
             }
@@ -206,7 +206,7 @@ impl Store {
     }
 
     /// The error for a request that has finally failed.
-    fn error(&self, action: &str, path: &str, failure: &Failure) -> Error {
+    fn error(&self, action: &str, path: &str, failure: &BackendError) -> Error {
         Error::new(failure.code(), format!("cannot {action} {path} in {}: {failure}", self.url))
     }
 }

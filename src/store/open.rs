@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::folder::Folder;
-use super::location::{Bucket, Location};
-use super::memory::Memory;
-use super::raw::Raw;
-use super::s3::{S3, Settings};
+use super::aws::S3Config;
+use super::backend::Backend;
+use super::folder::FolderBackend;
+use super::location::{BucketLocation, Location};
+use super::memory::MemoryBackend;
+use super::s3::S3;
 use super::time::StoreTime;
 use super::{DEADLINE, MEMORY, Meter, Store, credentials};
 use crate::model::clock::{SharedClock, SystemClock};
@@ -51,12 +52,12 @@ impl Store {
 
     /// An empty store in memory whose times and random pauses come from `clock`.
     pub fn memory_with_clock(clock: SharedClock) -> Store {
-        let raw = Arc::new(Memory::new(Arc::clone(&clock)));
+        let raw = Arc::new(MemoryBackend::new(Arc::clone(&clock)));
         Store { clock, ..Store::from_raw(raw, MEMORY.to_owned()) }
     }
 
     async fn folder(path: PathBuf, make: bool) -> Result<Store> {
-        let opened = tokio::task::spawn_blocking(move || Folder::open(&path, make, Arc::new(SystemClock))).await;
+        let opened = tokio::task::spawn_blocking(move || FolderBackend::open(&path, make, Arc::new(SystemClock))).await;
         let folder = opened.map_err(|error| Error::internal(format!("opening a folder ended early: {error}")))??;
         let url = match Url::from_file_path(folder.root()) {
             Ok(url) => url.to_string(),
@@ -65,7 +66,7 @@ impl Store {
         Ok(Store::from_raw(Arc::new(folder), url))
     }
 
-    pub(super) fn s3(bucket: &Bucket, settings: Settings) -> Result<Store> {
+    pub(super) fn s3(bucket: &BucketLocation, settings: S3Config) -> Result<Store> {
         let url = match bucket.prefix.as_str() {
             "" => format!("s3://{}", bucket.name),
             prefix => format!("s3://{}/{prefix}", bucket.name),
@@ -76,7 +77,7 @@ impl Store {
         Ok(Store { time, ..Store::from_raw(Arc::new(s3), url) })
     }
 
-    pub(super) fn from_raw(raw: Arc<dyn Raw>, url: String) -> Store {
+    pub(super) fn from_raw(raw: Arc<dyn Backend>, url: String) -> Store {
         Store {
             raw,
             url: url.into(),

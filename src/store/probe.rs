@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::raw::{Failure, PutMode};
-use super::{CreateOutcome, Store, paths};
+use super::backend::{BackendError, PutMode};
+use super::{CreateOutcome, Store};
+use crate::model::paths;
 use crate::model::{Code, Error, Result};
 
 /// Changes whenever stores that passed must be probed again.
@@ -136,7 +137,7 @@ enum Racer {
     Created,
     Refused,
     /// No clear answer.
-    Failed(Failure),
+    Failed(BackendError),
 }
 
 impl<'a> Probe<'a> {
@@ -197,9 +198,9 @@ impl<'a> Probe<'a> {
         let sent = tokio::time::timeout(Duration::from_secs(30), self.store.send_put(key, bytes, PutMode::Create));
         match sent.await {
             Ok(Ok(())) => Racer::Created,
-            Ok(Err(Failure::Conflict(_))) => Racer::Refused,
+            Ok(Err(BackendError::Conflict(_))) => Racer::Refused,
             Ok(Err(failure)) => Racer::Failed(failure),
-            Err(_) => Racer::Failed(Failure::Transient("no answer within 30 s".into())),
+            Err(_) => Racer::Failed(BackendError::Transient("no answer within 30 s".into())),
         }
     }
 
@@ -339,7 +340,7 @@ impl<'a> Probe<'a> {
 }
 
 impl Racer {
-    fn failure(&self) -> Option<&Failure> {
+    fn failure(&self) -> Option<&BackendError> {
         match self {
             Racer::Failed(failure) => Some(failure),
             _ => None,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use object_store::coalesce_ranges;
 
-use super::raw::{Failure, Glance, ListEntry};
+use super::backend::{BackendError, Glance, ListEntry};
 use super::{Cost, Store, check_path};
 use crate::model::{Error, Result};
 
@@ -58,7 +58,7 @@ impl Store {
             }
             self.read(path, Some(range)).await.map_err(Stop::Failed)?.ok_or(Stop::Absent)
         };
-        match coalesce_ranges(ranges, fetch, self.raw.worthwhile_gap()).await {
+        match coalesce_ranges(ranges, fetch, self.raw.coalesce_gap()).await {
             Ok(parts) => Ok(Some(parts)),
             Err(Stop::Absent) => Ok(None),
             Err(Stop::Failed(error)) => Err(error),
@@ -75,8 +75,8 @@ impl Store {
             });
             let bytes = match result.await {
                 Ok(bytes) => Some(bytes),
-                Err(Failure::Absent) => return Ok(None),
-                Err(Failure::Short) => None,
+                Err(BackendError::Absent) => return Ok(None),
+                Err(BackendError::Short) => None,
                 Err(failure) => return Err(self.error("read", path, &failure)),
             };
             let received = bytes.as_ref().map_or(0, Bytes::len);

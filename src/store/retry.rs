@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::raw::Failure;
+use super::backend::BackendError;
 use crate::model::clock::SharedClock;
 
 /// The longest pause after the first failure; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) type Request<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+pub(super) type RetriedRequest<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
 
 /// The attempts of one operation, up to its deadline.
 pub struct Attempts {
@@ -30,10 +30,10 @@ impl Attempts {
     }
 
     /// Makes one attempt.
-    pub(super) async fn run<T>(&self, request: Request<'_, T>) -> Result<T, Failure> {
+    pub(super) async fn run<T>(&self, request: RetriedRequest<'_, T>) -> Result<T, BackendError> {
         match timeout(self.each, request).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::Transient(format!("no answer within {:?}", self.each))),
+            Err(_) => Err(BackendError::Transient(format!("no answer within {:?}", self.each))),
         }
     }
 

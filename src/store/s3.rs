@@ -9,27 +9,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, stream};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, PutOptions, RetryConfig};
 
-use super::credentials::Unobtainable;
+use super::aws::{S3Config, Unobtainable};
+use super::backend::{Backend, BackendError, ListEntry, Page, PutMode};
 use super::dated::DatingConnector;
-use super::location::Bucket;
-use super::raw::{Failure, ListEntry, Page, PutMode, Raw};
+use super::location::BucketLocation;
 use super::time::StoreTime;
-
-/// How to reach a bucket.
-#[derive(Debug)]
-pub(super) struct Settings {
-    /// A server other than AWS, as a URL; its buckets are addressed by path.
-    pub endpoint: Option<String>,
-    pub region: String,
-    pub credentials: AwsCredentialProvider,
-}
 
 #[derive(Debug)]
 pub(super) struct S3 {
@@ -40,7 +31,7 @@ pub(super) struct S3 {
 
 impl S3 {
     /// A client of a bucket; the dates of its answers go to `time`.
-    pub(super) fn new(bucket: &Bucket, settings: Settings, time: Arc<StoreTime>) -> object_store::Result<S3> {
+    pub(super) fn new(bucket: &BucketLocation, settings: S3Config, time: Arc<StoreTime>) -> object_store::Result<S3> {
         let plain_http = settings.endpoint.as_deref().is_some_and(is_plain_http);
         let options = ClientOptions::new()
             .with_allow_http(plain_http)
@@ -68,8 +59,8 @@ impl S3 {
     }
 
     /// The key of a path. Keys are taken as they are: `Path::from` would encode `~`.
-    fn key(&self, path: &str) -> Result<Path, Failure> {
-        Path::parse(format!("{}{path}", self.prefix)).map_err(|error| Failure::Refused(error.to_string()))
+    fn key(&self, path: &str) -> Result<Path, BackendError> {
+        Path::parse(format!("{}{path}", self.prefix)).map_err(|error| BackendError::Refused(error.to_string()))
     }
 }
 
@@ -78,8 +69,8 @@ fn is_plain_http(endpoint: &str) -> bool {
 }
 
 #[async_trait]
-impl Raw for S3 {
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
+impl Backend for S3 {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), BackendError> {
         let mode = match mode {
             PutMode::Create | PutMode::CreateBeside => object_store::PutMode::Create,
             PutMode::Overwrite => object_store::PutMode::Overwrite,
@@ -89,18 +80,18 @@ impl Raw for S3 {
         Ok(())
     }
 
-    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let answer = self.client.get_opts(&self.key(path)?, options).await.map_err(classify)?;
         let expected = answer.range.end - answer.range.start;
         let bytes = answer.bytes().await.map_err(classify)?;
         if bytes.len() as u64 != expected {
-            return Err(Failure::Transient(format!("the body has {} bytes of {expected}", bytes.len())));
+            return Err(BackendError::Transient(format!("the body has {} bytes of {expected}", bytes.len())));
         }
         Ok(bytes)
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure> {
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, BackendError> {
         let prefix = format!("{}{prefix}", self.prefix);
         let options = PaginatedListOptions {
             offset: after.filter(|_| page.is_none()).map(|after| format!("{}{after}", self.prefix)),
@@ -119,80 +110,80 @@ impl Raw for S3 {
         Ok(Page { entries: entries.collect(), next: answer.page_token })
     }
 
-    async fn delete(&self, path: &str) -> Result<(), Failure> {
+    async fn delete(&self, path: &str) -> Result<(), BackendError> {
         let key = self.key(path)?;
         let mut deleted = self.client.delete_stream(stream::iter([Ok(key)]).boxed());
         match deleted.next().await {
             Some(Err(error)) => match classify(error) {
-                Failure::Absent => Ok(()),
+                BackendError::Absent => Ok(()),
                 failure => Err(failure),
             },
             _ => Ok(()),
         }
     }
 
-    async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
+    async fn begin_upload(&self, path: &str) -> Result<String, BackendError> {
         self.client.create_multipart(&self.key(path)?).await.map_err(classify)
     }
 
-    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, BackendError> {
         let key = self.key(path)?;
         let part = self.client.put_part(&key, &upload.to_owned(), index, bytes.into()).await;
         part.map(|part| part.content_id).map_err(classify)
     }
 
-    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure> {
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), BackendError> {
         let key = self.key(path)?;
         let parts = parts.into_iter().map(|content_id| PartId { content_id }).collect();
         self.client.complete_multipart(&key, &upload.to_owned(), parts).await.map_err(classify)?;
         Ok(())
     }
 
-    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure> {
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), BackendError> {
         let key = self.key(path)?;
         self.client.abort_multipart(&key, &upload.to_owned()).map_err(classify).await
     }
 
-    fn worthwhile_gap(&self) -> u64 {
+    fn coalesce_gap(&self) -> u64 {
         object_store::OBJECT_STORE_COALESCE_DEFAULT
     }
 }
 
 /// What an error of the client means. Its types tell too little (a failed delete is "generic" whatever
 /// its status), so the status and S3's own code are read from its text.
-fn classify(error: object_store::Error) -> Failure {
+fn classify(error: object_store::Error) -> BackendError {
     let text = causes(&error).map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let code = between(&text, "<Code>", "</Code>");
     let why = summary(&error, &text, code);
     if code == Some("NoSuchBucket") {
-        return Failure::Refused("the bucket does not exist".into());
+        return BackendError::Refused("the bucket does not exist".into());
     }
     if matches!(code, Some("RequestTimeout" | "SlowDown" | "InternalError")) {
-        return Failure::Transient(why);
+        return BackendError::Transient(why);
     }
     if was_not_sent(&error) {
-        return Failure::Unsent(why);
+        return BackendError::Unsent(why);
     }
     use object_store::Error as Client;
     match error {
-        Client::NotFound { .. } => Failure::Absent,
+        Client::NotFound { .. } => BackendError::Absent,
         Client::AlreadyExists { .. } | Client::Precondition { .. } | Client::NotModified { .. } => {
-            Failure::Conflict(why)
+            BackendError::Conflict(why)
         }
         Client::Generic { .. } | Client::JoinError { .. } => match status(&text) {
-            Some(404) => Failure::Absent,
-            Some(409 | 412) => Failure::Conflict(why),
-            Some(416) => Failure::Short,
-            Some(408 | 429) => Failure::Transient(why),
-            Some(300..=499) => Failure::Refused(why),
+            Some(404) => BackendError::Absent,
+            Some(409 | 412) => BackendError::Conflict(why),
+            Some(416) => BackendError::Short,
+            Some(408 | 429) => BackendError::Transient(why),
+            Some(300..=499) => BackendError::Refused(why),
             // One key of a batch of deletes has no status.
-            _ if text.contains("(code: AccessDenied)") => Failure::Refused(why),
+            _ if text.contains("(code: AccessDenied)") => BackendError::Refused(why),
             _ if text.contains("Received redirect without LOCATION") => {
-                Failure::Refused("the bucket is in another region: set AWS_REGION".into())
+                BackendError::Refused("the bucket is in another region: set AWS_REGION".into())
             }
-            _ => Failure::Transient(why),
+            _ => BackendError::Transient(why),
         },
-        _ => Failure::Refused(why),
+        _ => BackendError::Refused(why),
     }
 }
 
@@ -244,14 +235,14 @@ mod tests {
         let body = "<Error><Code>SignatureDoesNotMatch</Code><Message>The signature is wrong</Message>\
                     <AWSAccessKeyId>AKIASECRET</AWSAccessKeyId></Error>";
         let refused = classify(generic(&format!("Server returned non-2xx status code: 403 Forbidden: {body}")));
-        assert_eq!(refused, Failure::Refused("403 SignatureDoesNotMatch: The signature is wrong".into()));
+        assert_eq!(refused, BackendError::Refused("403 SignatureDoesNotMatch: The signature is wrong".into()));
         let slow = "Server returned non-2xx status code: 503 Slow: <Code>SlowDown</Code><Message>m</Message>";
-        assert!(matches!(classify(generic(slow)), Failure::Transient(_)));
-        assert!(matches!(classify(generic("operation timed out")), Failure::Transient(_)));
-        assert!(matches!(classify(generic("status code: 416 x")), Failure::Short));
-        assert!(matches!(classify(generic("status code: 400 x")), Failure::Refused(_)));
+        assert!(matches!(classify(generic(slow)), BackendError::Transient(_)));
+        assert!(matches!(classify(generic("operation timed out")), BackendError::Transient(_)));
+        assert!(matches!(classify(generic("status code: 416 x")), BackendError::Short));
+        assert!(matches!(classify(generic("status code: 400 x")), BackendError::Refused(_)));
         let absent = |body: &str| object_store::Error::NotFound { path: "k".into(), source: body.to_owned().into() };
-        assert_eq!(classify(absent("status code: 404 x: <Code>NoSuchKey</Code>")), Failure::Absent);
-        assert!(matches!(classify(absent("status code: 404 x: <Code>NoSuchBucket</Code>")), Failure::Refused(_)));
+        assert_eq!(classify(absent("status code: 404 x: <Code>NoSuchKey</Code>")), BackendError::Absent);
+        assert!(matches!(classify(absent("status code: 404 x: <Code>NoSuchBucket</Code>")), BackendError::Refused(_)));
     }
 }

@@ -12,8 +12,8 @@ use aws_credential_types::Credentials;
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::location::Bucket;
-use super::raw::PART_BYTES;
+use super::backend::PART_BYTES;
+use super::location::BucketLocation;
 use super::*;
 use crate::model::Code;
 use crate::model::clock::{Clock, SystemClock};
@@ -41,12 +41,12 @@ async fn s3(prefix: &str) -> Option<Store> {
 }
 
 fn s3_bucket(endpoint: &str, name: &str, prefix: &str) -> Store {
-    let settings = s3::Settings {
+    let settings = aws::S3Config {
         endpoint: Some(endpoint.to_owned()),
         region: "us-east-1".into(),
         credentials: credentials::fixed(Credentials::new("test", "test", None, None, "test")),
     };
-    Store::s3(&Bucket { name: name.into(), prefix: prefix.into() }, settings).unwrap()
+    Store::s3(&BucketLocation { name: name.into(), prefix: prefix.into() }, settings).unwrap()
 }
 
 fn bytes(text: &str) -> Bytes {
@@ -190,7 +190,7 @@ async fn s3_conforms() {
         assert!(report.passed(), "{report}");
         probe::probe_once(&store).await.unwrap();
         // Its answers are dated: what a clock says that is decades behind is corrected.
-        let off = store.time().correct(Reading { wall: 0, elapsed: SystemClock.elapsed() }) - SystemClock.now();
+        let off = store.time().correct(ClockReading { wall: 0, elapsed: SystemClock.elapsed() }) - SystemClock.now();
         assert!(off.abs() < 1_500_000_000, "{off} ns");
     }
 }

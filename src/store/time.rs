@@ -27,32 +27,32 @@ struct Bounds {
     least: i64,
     most: i64,
     /// The moment, by both clocks of the process.
-    at: Reading,
+    at: ClockReading,
 }
 
 /// What both clocks of a process show at one moment, nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The clock that can be set.
     pub wall: i64,
     /// The clock that cannot, and that stands still while the machine sleeps.
     pub elapsed: i64,
 }
 
-impl Reading {
-    pub fn of(clock: &dyn Clock) -> Reading {
-        Reading { wall: clock.now(), elapsed: clock.elapsed() }
+impl ClockReading {
+    pub fn of(clock: &dyn Clock) -> ClockReading {
+        ClockReading { wall: clock.now(), elapsed: clock.elapsed() }
     }
 
     /// How much time has passed since an earlier moment: more than the elapsed time if the machine slept.
-    fn since(self, then: Reading) -> i64 {
+    fn since(self, then: ClockReading) -> i64 {
         self.elapsed.saturating_sub(then.elapsed).max(self.wall.saturating_sub(then.wall))
     }
 }
 
 impl Bounds {
     /// The bounds some time later.
-    fn later(self, at: Reading, passed: i64) -> Bounds {
+    fn later(self, at: ClockReading, passed: i64) -> Bounds {
         Bounds { least: self.least.saturating_add(passed), most: self.most.saturating_add(passed), at }
     }
 
@@ -76,7 +76,7 @@ impl StoreTime {
 
     /// Takes note that an answer that was asked for at `asked` and came at `answered` is dated `date`,
     /// nanoseconds since 1970.
-    pub(super) fn learn(&self, asked: Reading, answered: Reading, date: i64) {
+    pub(super) fn learn(&self, asked: ClockReading, answered: ClockReading, date: i64) {
         let most = date.saturating_add(RESOLUTION).saturating_add(answered.since(asked));
         let news = Bounds { least: date, most, at: answered };
         let mut known = self.known();
@@ -90,7 +90,7 @@ impl StoreTime {
 
     /// What time it is: as the machine says if the store has not told otherwise; else in the middle of what
     /// it told.
-    pub fn correct(&self, now: Reading) -> i64 {
+    pub fn correct(&self, now: ClockReading) -> i64 {
         let Some(known) = *self.known() else { return now.wall };
         let known = known.later(now, now.since(known.at));
         if (known.least..=known.most).contains(&now.wall) { now.wall } else { known.least.midpoint(known.most) }
@@ -115,12 +115,12 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
     const MILLISECOND: i64 = 1_000_000;
 
-    fn reading(wall: i64, elapsed: i64) -> Reading {
-        Reading { wall, elapsed }
+    fn reading(wall: i64, elapsed: i64) -> ClockReading {
+        ClockReading { wall, elapsed }
     }
 
     /// An answer that took no time.
-    fn learn(time: &StoreTime, now: Reading, date: i64) {
+    fn learn(time: &StoreTime, now: ClockReading, date: i64) {
         time.learn(now, now, date);
     }
 

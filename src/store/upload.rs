@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::raw::{Failure, PART_BYTES, Raw};
+use super::backend::{Backend, BackendError, PART_BYTES};
 use super::{Cost, CreateOutcome, Store, check_path};
 use crate::model::{Code, Error, Result};
 
@@ -31,7 +31,7 @@ pub struct Upload {
     name: Option<String>,
     /// The store's names of the parts so far; `None` while one is on its way.
     parts: Vec<Option<String>>,
-    in_flight: JoinSet<Result<(usize, String), Failure>>,
+    in_flight: JoinSet<Result<(usize, String), BackendError>>,
 }
 
 impl Store {
@@ -147,7 +147,7 @@ impl Upload {
         }
     }
 
-    fn failed(&self, failure: &Failure) -> Error {
+    fn failed(&self, failure: &BackendError) -> Error {
         let error = self.store.error("upload", &self.path, failure);
         self.store.refusals.note_error(&error);
         error
@@ -174,8 +174,8 @@ impl Upload {
                     return Ok(());
                 }
             }
-            in_doubt |= !matches!(failure, Failure::Unsent(_));
-            let may_heal = matches!(failure, Failure::Transient(_) | Failure::Unsent(_));
+            in_doubt |= !matches!(failure, BackendError::Unsent(_));
+            let may_heal = matches!(failure, BackendError::Transient(_) | BackendError::Unsent(_));
             if !may_heal || !attempts.pause().await {
                 let code = if may_heal && in_doubt { Code::OutcomeUnknown } else { failure.code() };
                 let error = Error { code, ..store.error("finish the upload of", path, &failure) };
@@ -187,8 +187,11 @@ impl Upload {
 }
 
 /// Whether the store has said that it did not finish an upload.
-fn is_no(failure: &Failure) -> bool {
-    matches!(failure, Failure::Absent | Failure::Conflict(_) | Failure::Refused(_) | Failure::Full(_))
+fn is_no(failure: &BackendError) -> bool {
+    matches!(
+        failure,
+        BackendError::Absent | BackendError::Conflict(_) | BackendError::Refused(_) | BackendError::Full(_)
+    )
 }
 
 impl Drop for Upload {
@@ -205,7 +208,7 @@ impl Drop for Upload {
 
 /// Aborts a multipart upload. One that cannot be is left to the bucket's lifecycle rule.
 async fn discard(store: &Store, path: &str, name: &str) {
-    let raw: &Arc<dyn Raw> = &store.raw;
+    let raw: &Arc<dyn Backend> = &store.raw;
     let aborted = store.repeat(store.deadline.min(Duration::from_secs(5)), || {
         store.count(Cost::delete());
         raw.abort_upload(path, name)

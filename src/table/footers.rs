@@ -20,7 +20,7 @@ use crate::{
 /// Footers and page indices of recently used data files. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Footers {
-    cache: Cache<String, Footer>,
+    cache: Cache<String, DataFileFooter>,
     counters: Arc<Counters>,
 }
 
@@ -43,7 +43,7 @@ struct Counters {
 
 /// What the tail of a data file holds.
 #[derive(Debug, Clone)]
-pub(super) struct Footer {
+pub(super) struct DataFileFooter {
     pub metadata: Arc<ParquetMetaData>,
     /// None if the file was written before there were checksums.
     pub checksums: Option<Arc<PageChecksums>>,
@@ -53,7 +53,7 @@ pub(super) struct Footer {
 impl Footers {
     /// Keeps footers of about `bytes` bytes together.
     pub fn new(bytes: u64) -> Self {
-        let cache = Cache::builder().max_capacity(bytes).weigher(|path: &String, footer: &Footer| {
+        let cache = Cache::builder().max_capacity(bytes).weigher(|path: &String, footer: &DataFileFooter| {
             footer.weight.saturating_add(u32::try_from(path.len()).unwrap_or(u32::MAX))
         });
         Footers { cache: cache.build(), counters: Arc::default() }
@@ -69,7 +69,7 @@ impl Footers {
     }
 
     /// The same, with the checksums of the file's pages.
-    pub(super) async fn load_all(&self, store: &Store, root: &str, file: &DataFile) -> Result<Footer> {
+    pub(super) async fn load_all(&self, store: &Store, root: &str, file: &DataFile) -> Result<DataFileFooter> {
         self.counters.loads.fetch_add(1, Ordering::Relaxed);
         let path = format!("{root}{}", file.path);
         let fetch = async {
@@ -87,7 +87,7 @@ impl Footers {
     }
 }
 
-async fn fetch(store: &Store, path: &str, file: &DataFile) -> Result<Footer> {
+async fn fetch(store: &Store, path: &str, file: &DataFile) -> Result<DataFileFooter> {
     let tail = file.size.saturating_sub(file.tail_bytes)..file.size;
     let Some(bytes) = store.get_range(path, tail).await? else { return Err(missing(path)) };
     verify_tail(path, file, &bytes)?;
@@ -102,5 +102,5 @@ async fn fetch(store: &Store, path: &str, file: &DataFile) -> Result<Footer> {
     // `memory_size` hardly counts the page index, which the tail's length does.
     let weight = metadata.memory_size().max(bytes.len()) + checksums.as_ref().map_or(0, |pages| pages.memory_size());
     let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-    Ok(Footer { metadata: Arc::new(metadata), checksums, weight })
+    Ok(DataFileFooter { metadata: Arc::new(metadata), checksums, weight })
 }

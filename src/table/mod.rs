@@ -10,7 +10,7 @@
 //!
 //! Invariants: a data file is written once, under a name that holds random bits, and never changed,
 //! so that its footer may be kept for as long as there is room; its statistics in the manifest are
-//! true bounds; its [`Sum`] is that of the rows that went in. Footers carry neither an Arrow schema
+//! true bounds; its [`Digest`] is that of the rows that went in. Footers carry neither an Arrow schema
 //! nor sorting columns, because readers draw wrong conclusions from them.
 //!
 //! Never: decides what to write, merge or delete; knows manifests, segments or SQL.
@@ -29,14 +29,14 @@ use parquet::errors::ParquetError;
 
 use crate::model::{Code, Error, RESTORE};
 #[cfg(doc)]
-use crate::model::{DataFile, Sum, TableSchema};
+use crate::model::{DataFile, Digest, TableSchema};
 
 pub use checksums::verify_beginning;
 pub use footers::{CacheStatistics, Footers};
 pub use layout::{has_one_zero, ticks};
 pub use partition::{MAXIMUM_PARTITIONS, Span, choose_span, partition_of, split_by_partition};
 pub use read::{ObjectReader, read_file};
-pub use write::{Target, write_files};
+pub use write::{DataFileTarget, write_files};
 
 const MISSING: &str = "is not in the store: it was collected, or is lost; ";
 

@@ -23,7 +23,7 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{Footers, checksums::chunk_range, footers::Footer, missing, unreadable};
+use super::{Footers, checksums::chunk_range, footers::DataFileFooter, missing, unreadable};
 use crate::{
     model::{Code, ColumnId, DataFile, Error, Precision, Result, TableSchema},
     store::Store,
@@ -122,7 +122,7 @@ pub struct ObjectReader {
     /// What to call the table in errors.
     table: Option<Arc<str>>,
     /// Once it was loaded.
-    footer: Option<Footer>,
+    footer: Option<DataFileFooter>,
     /// Columns to fetch together, by name.
     columns: Option<Arc<[String]>>,
     fetched: Option<RowGroup>,
@@ -169,7 +169,7 @@ impl ObjectReader {
         self.footer().await.map(|footer| footer.metadata)
     }
 
-    async fn footer(&mut self) -> Result<Footer> {
+    async fn footer(&mut self) -> Result<DataFileFooter> {
         if let Some(footer) = &self.footer {
             return Ok(footer.clone());
         }

@@ -4,8 +4,8 @@ use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 
 use super::layout::ticks;
 use crate::{
-    merge::{self, Key},
-    model::{ColumnId, KeyBound, KeyRange, Result, Sum, TableSchema, TagRange},
+    merge::{self, KeyColumns},
+    model::{ColumnId, Digest, KeyBound, KeyRange, Result, TableSchema, TagRange},
 };
 
 /// Bytes of a tag's bounds in the manifest; a shortened upper bound may have three more.
@@ -14,12 +14,12 @@ const BOUND_BYTES: usize = 64;
 /// Bounds, counts and sum of the rows so far.
 #[derive(Debug)]
 pub(super) struct Summary {
-    key: Key,
+    key: KeyColumns,
     ids: Vec<ColumnId>,
     pub rows: u64,
     pub min_time: i64,
     pub max_time: i64,
-    pub sum: Sum,
+    pub sum: Digest,
     tags: Vec<Bounds>,
     /// For each column, whether it has a value.
     filled: Vec<bool>,
@@ -36,13 +36,13 @@ struct Bounds {
 
 impl Summary {
     pub(super) fn new(schema: &TableSchema) -> Summary {
-        let key = Key::of(schema);
+        let key = KeyColumns::of(schema);
         Summary {
             ids: schema.columns.iter().map(|column| column.id).collect(),
             rows: 0,
             min_time: i64::MAX,
             max_time: i64::MIN,
-            sum: Sum::default(),
+            sum: Digest::default(),
             tags: key.tags.iter().map(|_| Bounds::default()).collect(),
             filled: vec![false; schema.columns.len()],
             first: None,
@@ -127,7 +127,7 @@ impl Bounds {
 }
 
 /// A place no later than that of a row, and short.
-fn first_key(batch: &RecordBatch, key: &Key, row: usize) -> Result<KeyBound> {
+fn first_key(batch: &RecordBatch, key: &KeyColumns, row: usize) -> Result<KeyBound> {
     let mut tags = Vec::with_capacity(key.tags.len());
     for tag in &key.tags {
         let values = batch.column(*tag).as_string_view();
@@ -141,7 +141,7 @@ fn first_key(batch: &RecordBatch, key: &Key, row: usize) -> Result<KeyBound> {
 }
 
 /// A place no earlier than that of a row, and short; none if there is no such.
-fn last_key(batch: &RecordBatch, key: &Key, row: usize) -> Result<Option<KeyBound>> {
+fn last_key(batch: &RecordBatch, key: &KeyColumns, row: usize) -> Result<Option<KeyBound>> {
     let mut tags = Vec::with_capacity(key.tags.len());
     for tag in &key.tags {
         let values = batch.column(*tag).as_string_view();

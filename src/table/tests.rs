@@ -16,12 +16,14 @@ use parquet::{
     file::metadata::ParquetMetaData,
 };
 
-use super::{Footers, ObjectReader, Target, is_missing, layout::Layout, read_file, write::write_as, write_files};
+use super::{
+    DataFileTarget, Footers, ObjectReader, is_missing, layout::Layout, read_file, write::write_as, write_files,
+};
 use crate::{
-    merge::{self, Key},
+    merge::{self, KeyColumns},
     model::{
-        Code, Column, ColumnId, ColumnKind, DataFile, Error, FieldType, OrderKey, OrderRange, Precision, Result, Sum,
-        TableId, TableSchema,
+        Code, Column, ColumnId, ColumnKind, DataFile, Digest, Error, FieldType, OrderKey, OrderRange, Precision,
+        Result, TableId, TableSchema,
     },
     store::{CreateOutcome, Store},
 };
@@ -66,8 +68,8 @@ fn odd_table() -> TableSchema {
     ])
 }
 
-fn target() -> Target {
-    Target {
+fn target() -> DataFileTarget {
+    DataFileTarget {
         root: ROOT.to_owned(),
         table_name: "Weather, of \"today\"".to_owned(),
         table: TableId(3),
@@ -133,9 +135,9 @@ async fn read(store: &Store, file: &DataFile, schema: &TableSchema, precision: P
     Ok(concat_batches(&schema.query_schema(precision), &batches).unwrap())
 }
 
-fn sum_of(batch: &RecordBatch, schema: &TableSchema) -> Sum {
+fn sum_of(batch: &RecordBatch, schema: &TableSchema) -> Digest {
     let ids: Vec<ColumnId> = schema.columns.iter().map(|column| column.id).collect();
-    merge::sum(batch, &Key::of(schema), &ids).unwrap()
+    merge::sum(batch, &KeyColumns::of(schema), &ids).unwrap()
 }
 
 async fn metadata(store: &Store, file: &DataFile) -> Arc<ParquetMetaData> {

@@ -18,13 +18,13 @@ use super::{
     summary::Summary,
 };
 use crate::{
-    model::{Column, ColumnKind, DataFile, Error, OrderRange, Precision, Result, TableId, TableSchema},
-    store::{Store, Upload, paths},
+    model::{Column, ColumnKind, DataFile, Error, OrderRange, Precision, Result, TableId, TableSchema, paths},
+    store::{Store, Upload},
 };
 
 /// Where a data file goes, and what it is made from.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct DataFileTarget {
     /// The root of the database.
     pub root: String,
     /// For people who browse the store.
@@ -39,7 +39,7 @@ pub struct Target {
     pub order: OrderRange,
 }
 
-impl Target {
+impl DataFileTarget {
     /// Name of the job's file of a number, from 0 on, below the database's root.
     fn path(&self, number: usize) -> String {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
@@ -49,7 +49,7 @@ impl Target {
 }
 
 impl Summary {
-    fn describe(self, path: String, target: &Target, size: u64, tail: &Tail) -> DataFile {
+    fn describe(self, path: String, target: &DataFileTarget, size: u64, tail: &Tail) -> DataFile {
         DataFile {
             path,
             partition: target.partition.clone(),
@@ -78,7 +78,7 @@ impl Summary {
 /// Errors: the stream's, the store's. Objects may then exist, but nobody knows of them.
 pub async fn write_files(
     store: &Store,
-    target: &Target,
+    target: &DataFileTarget,
     schema: &TableSchema,
     precision: Precision,
     file_bytes: u64,
@@ -90,7 +90,7 @@ pub async fn write_files(
 pub(super) async fn write_as(
     layout: Layout,
     store: &Store,
-    target: &Target,
+    target: &DataFileTarget,
     schema: &TableSchema,
     precision: Precision,
     batches: BoxStream<'static, Result<RecordBatch>>,
@@ -114,7 +114,7 @@ pub(super) async fn write_as(
 struct Job<'a> {
     layout: Layout,
     store: &'a Store,
-    target: &'a Target,
+    target: &'a DataFileTarget,
     schema: &'a TableSchema,
     precision: Precision,
 }

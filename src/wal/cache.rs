@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use moka::future::Cache;
 
 use super::{Segment, decode};
+use crate::model::paths::SegmentName;
 use crate::model::{Error, Result};
-use crate::store::{Store, paths::SegmentName};
+use crate::store::Store;
 
 /// A bounded cache of decoded segments; each is fetched and decoded once however many ask.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{Segment, SegmentTable, column_ids, describe, key_of};
 use crate::merge;
-use crate::model::{Error, Result, Sum, TableId};
+use crate::model::{Digest, Error, Result, TableId};
 
 const MAGIC: &[u8; 8] = b"SILTWAL1";
 const TRAILER: usize = 4 + 4 + MAGIC.len();
@@ -37,7 +37,7 @@ struct Entry {
     crc: u32,
     min_time: i64,
     max_time: i64,
-    sum: Sum,
+    sum: Digest,
 }
 
 /// The bytes of a segment.

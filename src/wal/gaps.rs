@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::paths::SegmentName;
+use crate::model::paths::SegmentName;
 
 /// A segment that another one vouches for, and that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +68,10 @@ fn gap_of(run: Run) -> Option<Gap> {
 mod tests {
     use super::*;
     use crate::model::OrderKey;
-    use crate::store::paths::Place;
+    use crate::model::paths::RunPosition;
 
     fn name(epoch: u64, writer: u64, place: Option<(u32, u32)>) -> SegmentName {
-        let place = place.map(|(number, before)| Place { number, before });
+        let place = place.map(|(number, before)| RunPosition { number, before });
         SegmentName { order: OrderKey { epoch, clock: 1, writer }, tables: 1, place }
     }
 

@@ -16,4 +16,4 @@ mod tests;
 pub use cache::SegmentCache;
 pub use codec::{decode, encode};
 pub use gaps::{Gap, first_gap};
-pub use rows::{Segment, SegmentTable, Series, TableRows, build, column_ids, field_for, key_of};
+pub use rows::{Segment, SegmentTable, SeriesRuns, TableRows, build, column_ids, field_for, key_of};

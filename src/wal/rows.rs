@@ -11,9 +11,9 @@ use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, UInt32Array,
 use arrow::compute::{cast, concat_batches, kernels::aggregate, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 
-use crate::merge::{self, Key};
-use crate::model::{ColumnId, ColumnKind, Error, Precision, Result, Sum, TableId};
-use crate::store::paths::SegmentName;
+use crate::merge::{self, KeyColumns};
+use crate::model::paths::SegmentName;
+use crate::model::{ColumnId, ColumnKind, Digest, Error, Precision, Result, TableId};
 
 const KIND: &str = "kind";
 const TAG: &str = "tag";
@@ -31,16 +31,16 @@ pub struct SegmentTable {
     pub table: TableId,
     pub min_time: i64,
     pub max_time: i64,
-    pub sum: Sum,
+    pub sum: Digest,
     /// Sorted, without duplicates, in the types of [`TableRows`]: a tag's values are there once, which
     /// is a third of what they take as queries want them.
     pub batch: RecordBatch,
-    series: OnceLock<Series>,
+    series: OnceLock<SeriesRuns>,
 }
 
 /// Where the series of a batch begin: rows are sorted, so each is one run.
 #[derive(Debug, Clone)]
-pub struct Series {
+pub struct SeriesRuns {
     /// The rows of each, in order, without gaps.
     pub runs: Vec<Range<usize>>,
     /// The tags of each, under the ids of their columns: one row a series.
@@ -49,7 +49,7 @@ pub struct Series {
 
 impl SegmentTable {
     /// The series of its rows, found once when a query first asks for some of them.
-    pub fn series(&self) -> Result<&Series> {
+    pub fn series(&self) -> Result<&SeriesRuns> {
         if let Some(series) = self.series.get() {
             return Ok(series);
         }
@@ -58,7 +58,7 @@ impl SegmentTable {
         let runs = runs_of(&tags, self.batch.num_rows())?;
         let starts = UInt32Array::from_iter_values(runs.iter().filter_map(|run| u32::try_from(run.start).ok()));
         let tags = if key.tags.is_empty() { tags.slice(0, 1) } else { take_record_batch(&tags, &starts)? };
-        Ok(self.series.get_or_init(|| Series { runs, tags }))
+        Ok(self.series.get_or_init(|| SeriesRuns { runs, tags }))
     }
 }
 
@@ -132,14 +132,14 @@ pub fn column_ids(schema: &Schema) -> Result<Vec<ColumnId>> {
 }
 
 /// Where the key columns of a batch are: tags by ascending id, then time.
-pub fn key_of(schema: &Schema) -> Result<Key> {
+pub fn key_of(schema: &Schema) -> Result<KeyColumns> {
     let ids = column_ids(schema)?;
     let is_tag = |position: &usize| schema.field(*position).metadata().get(KIND).is_some_and(|kind| kind == TAG);
     let mut tags: Vec<usize> = (0..ids.len()).filter(is_tag).collect();
     tags.sort_unstable_by_key(|position| ids[*position]);
     let time = ids.iter().position(|id| *id == ColumnId::TIME);
     let time = time.ok_or_else(|| Error::internal("a segment's rows have no time"))?;
-    Ok(Key { tags, time })
+    Ok(KeyColumns { tags, time })
 }
 
 /// Makes one segment's rows of many requests', later requests winning field by field.
@@ -188,7 +188,7 @@ fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 /// A table's part with what queries ask of it.
-pub(super) fn describe(table: TableId, batch: RecordBatch, sum: Sum) -> Result<SegmentTable> {
+pub(super) fn describe(table: TableId, batch: RecordBatch, sum: Digest) -> Result<SegmentTable> {
     let key = key_of(batch.schema_ref())?;
     let (min_time, max_time) = time_range(&batch, key.time)?;
     Ok(SegmentTable { table, min_time, max_time, sum, batch, series: OnceLock::new() })

@@ -7,8 +7,9 @@ use arrow::datatypes::{Int32Type, Schema};
 use arrow::record_batch::RecordBatch;
 
 use super::*;
+use crate::model::paths::SegmentName;
 use crate::model::{ColumnId, ColumnKind, FieldType, OrderKey, Precision, TableId};
-use crate::store::{CreateOutcome, Store, paths::SegmentName};
+use crate::store::{CreateOutcome, Store};
 
 const PRECISION: Precision = Precision::Nanosecond;
 

@@ -1,4 +1,9 @@
-//! Rooms import only from lower floors, and the large libraries are named in one room each.
+//! Rooms import only from lower floors, and the large libraries are named in one room each. Files are short, do not
+//! import each other in circles, and a type's name is its own.
+
+mod circles;
+mod lengths;
+mod names;
 
 use std::path::{Path, PathBuf};
 
@@ -91,7 +96,20 @@ fn floor_of(room: &str) -> Option<usize> {
 
 /// Every source file with its room: the first folder, or the file itself, below `src/`.
 fn sources() -> Vec<(String, PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_below("src")
+}
+
+/// Every source file of the workspace by its path.
+fn all_sources() -> Vec<(String, String)> {
+    let below = |root: &str| {
+        let path = |short: PathBuf| format!("{root}/{}", short.display());
+        sources_below(root).into_iter().map(|(_, short, text)| (path(short), text)).collect::<Vec<_>>()
+    };
+    [below("src"), below("lambda/src")].concat()
+}
+
+fn sources_below(root: &str) -> Vec<(String, PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let mut found = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {

@@ -14,12 +14,12 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use siltdb::database::Sizes;
-use siltdb::engine::{Duties, Engine, EngineOptions};
+use siltdb::engine::{Engine, EngineOptions, Tasks};
 use siltdb::model::clock::{Clock, ManualClock};
 use siltdb::model::{Code, DatabaseOptions, Error, Mode, Precision, Result, time::WritePrecision};
 use siltdb::parse;
 use siltdb::query::{Output, Queries, Session};
-use siltdb::store::fault::{Fault, Faults, Operation};
+use siltdb::store::fault::{Fault, Faults, RequestKind};
 use siltdb::store::{CreateOutcome, Meter, Store};
 
 use crate::sql::texts;
@@ -119,14 +119,14 @@ fn lines(first: i64, steps: i64, late: bool) -> String {
 struct NoData;
 
 impl Faults for NoData {
-    fn before(&self, _: Operation, path: &str) -> Fault {
+    fn before(&self, _: RequestKind, path: &str) -> Fault {
         if path.contains("/data/") { Fault::Refuse } else { Fault::Proceed }
     }
 }
 
 /// Every object of a store in which there is something of each kind.
 async fn objects() -> BTreeMap<String, Bytes> {
-    const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
+    const FLUSH: Tasks = Tasks { flush: true, ..Tasks::NONE };
     let store = Store::memory_with_clock(Arc::new(ManualClock::new(NOW, 0)));
     let world = World::open(store.clone(), at(NOW, 1)).await.expect("a new store");
     let options = DatabaseOptions::default();
@@ -136,11 +136,11 @@ async fn objects() -> BTreeMap<String, Bytes> {
         world.write(&lines(FIRST + day * DAY, if day == 0 { 1_100 } else { 60 }, false)).await;
     }
     world.write("other v=1 1\nother v=2 2").await;
-    world.engine.maintain(Duties::ALL).await.expect("settled");
+    world.engine.maintain(Tasks::ALL).await.expect("settled");
     world.write(&lines(FIRST + 7 * DAY + HOUR / 60, 40, true)).await;
     world.engine.maintain(FLUSH).await.expect("settled");
     let later = World::open(store.clone(), at(NOW + HOUR, 2)).await.expect("a store");
-    later.engine.maintain(Duties { collect: true, ..Duties::NONE }).await.expect("collected");
+    later.engine.maintain(Tasks { collect: true, ..Tasks::NONE }).await.expect("collected");
     for part in 0..2 {
         later.write(&lines(FIRST + 7 * DAY + part * HOUR, 20, true)).await;
     }

@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use siltdb::database::Sizes;
-use siltdb::engine::{Duties, Engine, EngineOptions};
+use siltdb::engine::{Engine, EngineOptions, Tasks};
 use siltdb::model::clock::ManualClock;
 use siltdb::model::{DatabaseOptions, Precision, time::WritePrecision};
 use siltdb::parse;
-use siltdb::store::fault::{Fault, Faults, Operation};
+use siltdb::store::fault::{Fault, Faults, RequestKind};
 use siltdb::store::{Meter, Store};
 use tempfile::TempDir;
 
 use crate::server::{NO_MAINTENANCE, Server, Target};
 use crate::upgrade::copy;
 
-const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
+const FLUSH: Tasks = Tasks { flush: true, ..Tasks::NONE };
 const DAY: i64 = 86_400_000_000_000;
 /// 2026-12-01T00:00:00Z, and the first row a week earlier.
 const NOW: i64 = 1_796_083_200_000_000_000;
@@ -91,7 +91,7 @@ async fn frozen_stores_are_read_written_and_maintained() {
 struct NoData;
 
 impl Faults for NoData {
-    fn before(&self, _: Operation, path: &str) -> Fault {
+    fn before(&self, _: RequestKind, path: &str) -> Fault {
         if path.contains("/data/") { Fault::Refuse } else { Fault::Proceed }
     }
 }
@@ -145,13 +145,13 @@ async fn freeze(place: &Path) {
     for day in 0..7 {
         write(&engine, "public", Precision::Nanosecond, &cpu(FIRST + day * DAY, false)).await;
     }
-    engine.maintain(Duties::ALL).await.expect("maintained");
+    engine.maintain(Tasks::ALL).await.expect("maintained");
     dates.set(NOW + DAY);
     let later = process(store.clone(), NOW + DAY, 2).await;
     // A second file of a day that has one.
     write(&later, "public", Precision::Nanosecond, &cpu(FIRST + 6 * DAY + 1, true)).await;
     later.maintain(FLUSH).await.expect("flushed");
-    later.maintain(Duties { collect: true, ..Duties::NONE }).await.expect("collected");
+    later.maintain(Tasks { collect: true, ..Tasks::NONE }).await.expect("collected");
     for part in 0..2 {
         write(&later, "public", Precision::Nanosecond, &cpu(FIRST + part * DAY + 2, true)).await;
     }

@@ -26,7 +26,7 @@
 //! | `upgrade` | a store that an earlier program has left goes on |
 //! | `private` | what users of the same machine, readers of the log, terminals and clients are kept from |
 //! | `unread` | results that nobody reads leave a server with the memory it may have, and come back |
-//! | `architecture` | rooms import only from lower floors |
+//! | `architecture` | rooms import only from lower floors, files are short, type names unique |
 //!
 //! `UPDATE_EXPECTED=1 cargo test --test integration` rewrites what the wire and SQL files expect;
 //! read the difference before you believe it.

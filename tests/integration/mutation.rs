@@ -12,12 +12,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use siltdb::catalog::CatalogState;
-use siltdb::database::{DatabaseState, Leaf, decode_leaf, violations};
-use siltdb::http::encoding::{self, Coding, Encoder};
-use siltdb::ledger::{Manifest, State};
+use siltdb::database::{DatabaseState, FileList, decode_leaf, violations};
+use siltdb::http::accept;
+use siltdb::http::encoding::{self, Coding, ContentEncoder};
+use siltdb::ledger::{LedgerState, Manifest};
 use siltdb::model::clock::{Clock, ManualClock};
 use siltdb::model::{DatabaseOptions, Precision, limits::Limits, time::WritePrecision};
-use siltdb::{format, ledger, parse, wal};
+use siltdb::{ledger, parse, wal};
 
 use crate::oracle::World;
 
@@ -223,7 +224,7 @@ fn sealed(text: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a manifest. One that is read is the same after it was written.
-fn manifest<S: State>(bytes: &[u8]) -> Option<Manifest<S>> {
+fn manifest<S: LedgerState>(bytes: &[u8]) -> Option<Manifest<S>> {
     let read = Manifest::<S>::decode("m", bytes, None).ok()?;
     let written = read.encode().expect("a manifest that was read");
     let again = Manifest::<S>::decode("m", &written, None).expect("a manifest of ours");
@@ -276,7 +277,7 @@ fn any_segment_is_read_or_refused() {
 }
 
 /// The lists of files of the frozen stores, with what the manifests say of them.
-fn lists() -> Vec<(Leaf, Vec<u8>)> {
+fn lists() -> Vec<(FileList, Vec<u8>)> {
     let mut found = Vec::new();
     let objects = objects("/leaf/", "");
     for manifest in contents(self::objects("/log/", ".m")).iter().filter_map(|bytes| manifest::<DatabaseState>(bytes)) {
@@ -320,7 +321,7 @@ fn any_header_about_formats_and_codings_is_read_or_refused() {
     let accepted = run(&samples, inputs().saturating_mul(10), |_, input| {
         let text = String::from_utf8_lossy(input);
         let _ = (encoding::negotiate(Some(&text)), encoding::of_request(Some(&text)));
-        format::negotiate(Some(&text)).is_ok()
+        accept::negotiate(Some(&text)).is_ok()
     });
     assert!(accepted > 0);
 }
@@ -330,7 +331,7 @@ fn any_body_of_any_coding_is_decoded_within_its_limit_or_refused() {
     const LIMIT: usize = 4_096;
     for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd, Coding::Compress] {
         let encode = |text: &str| {
-            let (mut encoder, mut body) = (Encoder::new(coding).expect("an encoder"), Vec::new());
+            let (mut encoder, mut body) = (ContentEncoder::new(coding).expect("an encoder"), Vec::new());
             encoder.write(text.as_bytes(), &mut body).expect("encoded");
             encoder.finish(&mut body).expect("encoded");
             body

@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use siltdb::engine::{Database, Duties, Engine, EngineOptions};
+use siltdb::engine::{Database, Engine, EngineOptions, Tasks};
 use siltdb::model::clock::{ManualClock, SharedClock};
 use siltdb::model::{DatabaseOptions, Precision, time::WritePrecision};
 use siltdb::parse;
@@ -163,7 +163,7 @@ impl World {
         self.try_write(lines).await.unwrap_or_else(|error| panic!("{error}\n{lines}"));
     }
 
-    pub async fn maintain(&self, duties: Duties) {
+    pub async fn maintain(&self, duties: Tasks) {
         self.engine.maintain(duties).await.expect("maintained");
     }
 
@@ -220,8 +220,8 @@ async fn replay(steps: &[Step], seed: u64) -> Result<(), String> {
                 world.write(&points.iter().map(Point::line).collect::<String>()).await;
                 points.iter().for_each(|point| point.merge_into(&mut model));
             }
-            Step::Flush => world.maintain(Duties { flush: true, ..Duties::NONE }).await,
-            Step::Settle => world.maintain(Duties::ALL).await,
+            Step::Flush => world.maintain(Tasks { flush: true, ..Tasks::NONE }).await,
+            Step::Settle => world.maintain(Tasks::ALL).await,
         }
         for (sql, expected) in answers(&model) {
             match world.try_rows(&sql).await {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use siltdb::engine::Duties;
+use siltdb::engine::Tasks;
 use siltdb::model::DatabaseOptions;
 
 use crate::oracle::World;
@@ -13,7 +13,7 @@ const BEGIN: i64 = 1_700_000_000_000_000_000;
 
 #[tokio::test]
 async fn rows_hide_when_their_time_is_over() {
-    for layout in [Duties::NONE, Duties { flush: true, ..Duties::NONE }, Duties::ALL] {
+    for layout in [Tasks::NONE, Tasks { flush: true, ..Tasks::NONE }, Tasks::ALL] {
         let world = world_with_ttl().await;
         world.write(&format!("m,host=a v=1i {}\nm,host=a v=2i {}", BEGIN - 9 * DAY, BEGIN - 5 * DAY)).await;
         world.maintain(layout).await;
@@ -37,13 +37,13 @@ async fn rows_hide_when_their_time_is_over() {
 async fn expired_files_are_dropped() {
     let world = world_with_ttl().await;
     world.write(&format!("m,host=a v=1i {}\nm,host=a v=2i {BEGIN}", BEGIN - 9 * DAY)).await;
-    world.maintain(Duties::ALL).await;
+    world.maintain(Tasks::ALL).await;
     world.clock.set(BEGIN + 5 * DAY);
-    let report = world.engine.maintain(Duties::ALL).await.expect("maintained");
+    let report = world.engine.maintain(Tasks::ALL).await.expect("maintained");
     assert_eq!(report.expired, 1, "{report}");
     assert_eq!(values(&world).await, ["2"]);
     world.clock.set(BEGIN + 50 * DAY);
-    world.maintain(Duties::ALL).await;
+    world.maintain(Tasks::ALL).await;
     assert!(values(&world).await.is_empty());
     let report = world.engine.check().await.expect("checked");
     assert!(report.is_clean(), "{report}");

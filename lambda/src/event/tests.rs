@@ -61,35 +61,35 @@ fn a_request_that_makes_no_sense_is_still_a_request() {
     }
 }
 
-fn objects(event: &str) -> (Vec<Object>, AnswerBy) {
+fn objects(event: &str) -> (Vec<CreatedObject>, ReplyMode) {
     match Event::parse(event.as_bytes()).unwrap() {
-        Event::Errand(Errand::Created { objects, answer_by }) => (objects, answer_by),
+        Event::Maintenance(MaintenanceJob::ObjectsCreated { objects, answer_by }) => (objects, answer_by),
         _ => panic!("not of objects: {event}"),
     }
 }
 
-fn object(message: &str, key: &str) -> Object {
-    Object { message: message.to_owned(), bucket: "b".to_owned(), key: key.to_owned() }
+fn object(message: &str, key: &str) -> CreatedObject {
+    CreatedObject { message: message.to_owned(), bucket: "b".to_owned(), key: key.to_owned() }
 }
 
 #[test]
 fn objects_come_from_s3_by_three_ways() {
     let s3 = r#"{"Records":[{"eventSource":"aws:s3","s3":{"bucket":{"name":"b"},"object":{"key":"t/1/a%7Eb+c"}}}]}"#;
-    assert_eq!(objects(s3), (vec![object("", "t/1/a~b c")], AnswerBy::Event));
+    assert_eq!(objects(s3), (vec![object("", "t/1/a~b c")], ReplyMode::Event));
     let queued = serde_json::json!({"Records": [
         {"messageId": "m1", "eventSource": "aws:sqs", "body": s3},
         {"messageId": "m2", "eventSource": "aws:sqs", "body": r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#},
         {"messageId": "m3", "eventSource": "aws:sqs", "body": "nonsense"},
     ]});
-    assert_eq!(objects(&queued.to_string()), (vec![object("m1", "t/1/a~b c")], AnswerBy::Message));
+    assert_eq!(objects(&queued.to_string()), (vec![object("m1", "t/1/a~b c")], ReplyMode::Message));
     let bridged = r#"{"source":"aws.s3","detail":{"bucket":{"name":"b"},"object":{"key":"t/a%7E+"}}}"#;
-    assert_eq!(objects(bridged), (vec![object("", "t/a%7E+")], AnswerBy::Event));
+    assert_eq!(objects(bridged), (vec![object("", "t/a%7E+")], ReplyMode::Event));
 }
 
 #[test]
 fn everything_else_asks_for_what_is_due_or_is_refused() {
     for event in ["{}", r#"{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}"#] {
-        assert!(matches!(Event::parse(event.as_bytes()), Ok(Event::Errand(Errand::Due))), "{event}");
+        assert!(matches!(Event::parse(event.as_bytes()), Ok(Event::Maintenance(MaintenanceJob::Scheduled))), "{event}");
     }
     for event in ["", "[]", "1", r#"{"requestContext":{"elb":{}},"httpMethod":"GET","path":"/"}"#] {
         assert!(Event::parse(event.as_bytes()).is_err(), "{event}");

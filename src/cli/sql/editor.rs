@@ -4,7 +4,7 @@ use std::io;
 
 use console::Term;
 
-use super::line::{Line, Step};
+use super::line::{EditLine, KeyOutcome};
 
 /// How a line ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,27 +19,27 @@ pub(super) enum Typed {
 /// # Errors
 /// The terminal is gone.
 pub(super) fn read_line(terminal: &Term, prompt: &str, history: &[String]) -> io::Result<Typed> {
-    let mut line = Line::default();
+    let mut line = EditLine::default();
     let mut recall = Recall { history, place: history.len(), kept: String::new() };
     loop {
         draw(terminal, prompt, &line)?;
         let typed = match line.press(terminal.read_key_raw()?) {
-            Step::Typing => continue,
-            Step::Older => {
+            KeyOutcome::Typing => continue,
+            KeyOutcome::Older => {
                 recall.go(&mut line, recall.place.checked_sub(1));
                 continue;
             }
-            Step::Newer => {
+            KeyOutcome::Newer => {
                 recall.go(&mut line, Some(recall.place + 1));
                 continue;
             }
-            Step::Clear => {
+            KeyOutcome::Clear => {
                 terminal.clear_screen()?;
                 continue;
             }
-            Step::Entered => Typed::Line(line.text()),
-            Step::Cancelled => Typed::Cancelled,
-            Step::Ended => Typed::Ended,
+            KeyOutcome::Entered => Typed::Line(line.text()),
+            KeyOutcome::Cancelled => Typed::Cancelled,
+            KeyOutcome::Ended => Typed::Ended,
         };
         terminal.write_line(if typed == Typed::Cancelled { "^C" } else { "" })?;
         return Ok(typed);
@@ -55,7 +55,7 @@ struct Recall<'a> {
 }
 
 impl Recall<'_> {
-    fn go(&mut self, line: &mut Line, place: Option<usize>) {
+    fn go(&mut self, line: &mut EditLine, place: Option<usize>) {
         let Some(place) = place.filter(|place| *place <= self.history.len()) else { return };
         if self.place == self.history.len() {
             self.kept = line.text();
@@ -65,7 +65,7 @@ impl Recall<'_> {
     }
 }
 
-fn draw(terminal: &Term, prompt: &str, line: &Line) -> io::Result<()> {
+fn draw(terminal: &Term, prompt: &str, line: &EditLine) -> io::Result<()> {
     let columns = usize::from(terminal.size().1);
     let (shown, cursor) = line.view(columns.saturating_sub(prompt.len()));
     // In one piece: what is drawn step by step flickers.
@@ -82,7 +82,7 @@ mod tests {
     fn the_history_is_walked_and_the_line_kept() {
         let history = ["one".to_owned(), "two".to_owned()];
         let mut recall = Recall { history: &history, place: 2, kept: String::new() };
-        let mut line = Line::default();
+        let mut line = EditLine::default();
         line.set("being typed");
         let mut walk = |place: Option<usize>| {
             recall.go(&mut line, place);

@@ -4,7 +4,7 @@ use console::{Key, measure_text_width};
 
 /// What a key led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum KeyOutcome {
     /// The line has changed, or not; more keys are to come.
     Typing,
     /// The line is done.
@@ -22,7 +22,7 @@ pub(super) enum Step {
 
 /// The line. A newline in it, from the history, is a character like others.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct EditLine {
     characters: Vec<char>,
     /// Characters before the cursor.
     cursor: usize,
@@ -32,7 +32,7 @@ pub(super) struct Line {
     escaped: Option<String>,
 }
 
-impl Line {
+impl EditLine {
     /// The text as typed.
     pub(super) fn text(&self) -> String {
         self.characters.iter().collect()
@@ -45,17 +45,17 @@ impl Line {
     }
 
     /// Does what a key asks.
-    pub(super) fn press(&mut self, key: Key) -> Step {
+    pub(super) fn press(&mut self, key: Key) -> KeyOutcome {
         if let Some(sequence) = self.escaped.take() {
             return self.press_escaped(sequence, key);
         }
         match key {
-            Key::Enter => return Step::Entered,
-            Key::CtrlC => return Step::Cancelled,
-            Key::Char('\u{4}') if self.characters.is_empty() => return Step::Ended,
-            Key::ArrowUp | Key::Char('\u{10}') => return Step::Older,
-            Key::ArrowDown | Key::Char('\u{e}') => return Step::Newer,
-            Key::Char('\u{c}') => return Step::Clear,
+            Key::Enter => return KeyOutcome::Entered,
+            Key::CtrlC => return KeyOutcome::Cancelled,
+            Key::Char('\u{4}') if self.characters.is_empty() => return KeyOutcome::Ended,
+            Key::ArrowUp | Key::Char('\u{10}') => return KeyOutcome::Older,
+            Key::ArrowDown | Key::Char('\u{e}') => return KeyOutcome::Newer,
+            Key::Char('\u{c}') => return KeyOutcome::Clear,
             Key::ArrowLeft | Key::Char('\u{2}') => self.cursor = self.before(),
             Key::ArrowRight | Key::Char('\u{6}') => self.cursor = self.after(),
             Key::Home => self.cursor = 0,
@@ -71,7 +71,7 @@ impl Line {
             Key::UnknownEscSeq(characters) => self.escape(&characters),
             _ => {}
         }
-        Step::Typing
+        KeyOutcome::Typing
     }
 
     /// Alt with a letter, or the begin of an arrow key with Ctrl or Alt (`ESC [ 1 ; 5 C`).
@@ -85,7 +85,7 @@ impl Line {
         }
     }
 
-    fn press_escaped(&mut self, mut sequence: String, key: Key) -> Step {
+    fn press_escaped(&mut self, mut sequence: String, key: Key) -> KeyOutcome {
         match key {
             Key::Char('C') => self.cursor = self.word_after(),
             Key::Char('D') => self.cursor = self.word_before(),
@@ -95,7 +95,7 @@ impl Line {
             }
             _ => {}
         }
-        Step::Typing
+        KeyOutcome::Typing
     }
 
     fn insert(&mut self, characters: &[char]) {
@@ -183,10 +183,10 @@ fn width(character: char) -> usize {
 mod tests {
     use super::*;
 
-    fn typed(keys: &[Key]) -> Line {
-        let mut line = Line::default();
+    fn typed(keys: &[Key]) -> EditLine {
+        let mut line = EditLine::default();
         for key in keys {
-            assert_eq!(line.press(key.clone()), Step::Typing, "{key:?}");
+            assert_eq!(line.press(key.clone()), KeyOutcome::Typing, "{key:?}");
         }
         line
     }
@@ -227,11 +227,11 @@ mod tests {
     #[test]
     fn keys_that_end_a_line() {
         let mut line = typed(&keys("a"));
-        assert_eq!(line.press(Key::Char('\u{4}')), Step::Typing);
-        assert_eq!(line.press(Key::Backspace), Step::Typing);
-        assert_eq!(line.press(Key::Char('\u{4}')), Step::Ended);
-        assert_eq!((line.press(Key::CtrlC), line.press(Key::Enter)), (Step::Cancelled, Step::Entered));
-        assert_eq!((line.press(Key::ArrowUp), line.press(Key::ArrowDown)), (Step::Older, Step::Newer));
+        assert_eq!(line.press(Key::Char('\u{4}')), KeyOutcome::Typing);
+        assert_eq!(line.press(Key::Backspace), KeyOutcome::Typing);
+        assert_eq!(line.press(Key::Char('\u{4}')), KeyOutcome::Ended);
+        assert_eq!((line.press(Key::CtrlC), line.press(Key::Enter)), (KeyOutcome::Cancelled, KeyOutcome::Entered));
+        assert_eq!((line.press(Key::ArrowUp), line.press(Key::ArrowDown)), (KeyOutcome::Older, KeyOutcome::Newer));
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_keys_panic(presses in proptest::collection::vec(proptest::prelude::any::<(u8, char)>(), 0..60), columns in 0_usize..30) {
-            let mut line = Line::default();
+            let mut line = EditLine::default();
             for (kind, character) in presses {
                 let key = match kind % 12 {
                     0 => Key::ArrowLeft,

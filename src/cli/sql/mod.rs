@@ -15,14 +15,15 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::outcome::Interrupted;
 use super::output::{Document, complain};
-use super::target::{Stop, Target, database_of, options};
-use super::{format_of, format_option, unusable};
+use super::target::{Target, database_of, options};
+use super::{format_of, format_option, usage_error};
 use crate::config::Settings;
 use crate::format::Format;
 use crate::model::Result;
 use crate::model::names::BYTE_ORDER_MARK;
-use split::Statement;
+use split::StatementText;
 
 /// The command with its options.
 pub(super) fn command() -> Command {
@@ -74,13 +75,13 @@ fn read_given(matches: &ArgMatches) -> Result<Option<String>> {
     match matches.get_one::<String>("file").map(String::as_str) {
         Some(name) if name != "-" => {
             let text = std::fs::read_to_string(name);
-            text.map(Some).map_err(|error| unusable(format!("{name} cannot be read: {error}")))
+            text.map(Some).map_err(|error| usage_error(format!("{name} cannot be read: {error}")))
         }
         None if std::io::stdin().is_terminal() => Ok(None),
         _ => {
             let mut text = String::new();
             let read = std::io::stdin().read_to_string(&mut text);
-            read.map_err(|error| unusable(format!("standard input cannot be read: {error}")))?;
+            read.map_err(|error| usage_error(format!("standard input cannot be read: {error}")))?;
             Ok(Some(text))
         }
     }
@@ -94,28 +95,28 @@ struct Shell {
 }
 
 impl Shell {
-    async fn run_one(&self, sql: &str) -> Result<(), Stop> {
+    async fn run_one(&self, sql: &str) -> Result<(), Interrupted> {
         self.target.query(&self.database, sql, self.format, Document::new()).await
     }
 
     /// Whether there is a database of that name, as SQL writes it.
-    async fn look_for(&self, database: &str) -> Result<(), Stop> {
+    async fn look_for(&self, database: &str) -> Result<(), Interrupted> {
         let sql = format!("DESCRIBE DATABASE {database}");
         self.target.query(&self.database, &sql, Format::Csv, Document::unseen()).await
     }
 
     /// Runs statements up to the first that fails.
-    async fn run_all(&self, statements: &[Statement]) -> Result<ExitCode> {
+    async fn run_all(&self, statements: &[StatementText]) -> Result<ExitCode> {
         for (number, statement) in statements.iter().enumerate() {
             match self.run_one(&statement.text).await {
                 Ok(()) => {}
-                Err(Stop::Left) => return Ok(ExitCode::SUCCESS),
-                Err(Stop::Unprintable(error)) => return Err(error),
-                Err(Stop::Failed(failure)) if statements.len() == 1 => {
+                Err(Interrupted::Left) => return Ok(ExitCode::SUCCESS),
+                Err(Interrupted::Unprintable(error)) => return Err(error),
+                Err(Interrupted::Failed(failure)) if statements.len() == 1 => {
                     complain(&format!("siltdb: {failure}"));
                     return Ok(ExitCode::FAILURE);
                 }
-                Err(Stop::Failed(failure)) => {
+                Err(Interrupted::Failed(failure)) => {
                     let (number, count, line) = (number + 1, statements.len(), statement.line);
                     complain(&format!("siltdb: statement {number} of {count}, line {line}: {failure}"));
                     return Ok(ExitCode::FAILURE);

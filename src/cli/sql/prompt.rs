@@ -10,7 +10,7 @@ use super::editor::{Typed, read_line};
 use super::history::{self, History};
 use super::meta::{self, Meta};
 use super::split::split;
-use super::{Shell, Stop};
+use super::{Interrupted, Shell};
 use crate::cli::output;
 use crate::model::visible::{visible, visible_lines};
 use crate::model::{Error, Result};
@@ -160,11 +160,11 @@ impl Prompt {
 }
 
 /// Says what failed; an error only where nothing can be said any more.
-fn complain(stop: Stop) -> Result<()> {
+fn complain(stop: Interrupted) -> Result<()> {
     match stop {
-        Stop::Left => Ok(()),
-        Stop::Unprintable(error) => Err(error),
-        Stop::Failed(failure) => {
+        Interrupted::Left => Ok(()),
+        Interrupted::Unprintable(error) => Err(error),
+        Interrupted::Failed(failure) => {
             output::complain(&format!("error: {failure}"));
             Ok(())
         }

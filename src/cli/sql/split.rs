@@ -5,7 +5,7 @@
 
 /// A statement, without its `;`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Statement {
+pub(super) struct StatementText {
     pub text: String,
     /// The line of the text on which it begins, from 1.
     pub line: usize,
@@ -15,14 +15,14 @@ pub(super) struct Statement {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Split {
     /// Those that have their `;`.
-    pub complete: Vec<Statement>,
+    pub complete: Vec<StatementText>,
     /// What follows the last `;`, unless it says nothing.
-    pub rest: Option<Statement>,
+    pub rest: Option<StatementText>,
 }
 
 impl Split {
     /// All statements, the last of which needs no `;`.
-    pub(super) fn all(self) -> Vec<Statement> {
+    pub(super) fn all(self) -> Vec<StatementText> {
         self.complete.into_iter().chain(self.rest).collect()
     }
 }
@@ -59,10 +59,10 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn statement(&mut self, first: usize, end: usize) -> Statement {
+    fn statement(&mut self, first: usize, end: usize) -> StatementText {
         self.line += self.text[self.counted..first].matches('\n').count();
         self.counted = first;
-        Statement { text: self.text[first..end].trim_end().to_owned(), line: self.line }
+        StatementText { text: self.text[first..end].trim_end().to_owned(), line: self.line }
     }
 }
 
@@ -167,7 +167,10 @@ mod tests {
             let twice = format!("{whole};\n {whole} ;");
             assert_eq!(texts(&twice), [whole, whole]);
             assert_eq!(split(&twice).rest, None);
-            assert_eq!(split(whole), Split { complete: vec![], rest: Some(Statement { text: whole.into(), line: 1 }) });
+            assert_eq!(
+                split(whole),
+                Split { complete: vec![], rest: Some(StatementText { text: whole.into(), line: 1 }) }
+            );
         }
         assert_eq!(texts("SELECT name'; -- ';"), ["SELECT name'; -- '"]);
         assert_eq!(texts("SELECT 'x\\'; SELECT 2;"), ["SELECT 'x\\'", "SELECT 2"]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::cut::{Cutter, Endless, Most, Piece, Place};
+use super::batcher::{BatchLimits, Batcher, LineBatch, Position, UnterminatedLine};
 
 const CHUNK_BYTES: usize = 256 << 10;
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -108,7 +108,7 @@ fn decompressed(mut source: impl Read + 'static, path: Option<&Path>) -> io::Res
 pub(super) struct Batch {
     pub number: u64,
     pub input: usize,
-    pub piece: Piece,
+    pub piece: LineBatch,
     /// Bytes of the input as stored that have been read by now.
     pub stored: u64,
 }
@@ -124,10 +124,10 @@ pub(super) struct Unreadable {
 
 /// Reads all inputs in their order, each behind its first `skip` bytes, until they end or nobody takes
 /// the batches any more. Blocks.
-pub(super) fn read_all(inputs: &[(Input, u64)], most: Most, batches: &mpsc::Sender<Result<Batch, Unreadable>>) {
+pub(super) fn read_all(inputs: &[(Input, u64)], most: BatchLimits, batches: &mpsc::Sender<Result<Batch, Unreadable>>) {
     let mut number = 0;
     for (at, (input, skip)) in inputs.iter().enumerate() {
-        let mut give = |piece: Piece, stored: u64| {
+        let mut give = |piece: LineBatch, stored: u64| {
             let sent = batches.blocking_send(Ok(Batch { number, input: at, piece, stored }));
             number += 1;
             sent.is_ok()
@@ -147,7 +147,12 @@ pub(super) fn read_all(inputs: &[(Input, u64)], most: Most, batches: &mpsc::Send
 /// The line, when it is about one, and what is wrong.
 type Complaint = (Option<u64>, String);
 
-fn read(input: &Input, skip: u64, most: Most, give: &mut impl FnMut(Piece, u64) -> bool) -> Result<bool, Complaint> {
+fn read(
+    input: &Input,
+    skip: u64,
+    most: BatchLimits,
+    give: &mut impl FnMut(LineBatch, u64) -> bool,
+) -> Result<bool, Complaint> {
     let unreadable = |error: io::Error| (None, error.to_string());
     let stored = Arc::new(AtomicU64::new(0));
     let mut source = input.open(&stored).map_err(unreadable)?;
@@ -156,7 +161,7 @@ fn read(input: &Input, skip: u64, most: Most, give: &mut impl FnMut(Piece, u64) 
         0 => skip_mark(&mut source).map_err(unreadable)?,
         skip => skip_bytes(&mut source, skip, &mut chunk)?,
     };
-    let mut cutter = Cutter::new(most, start);
+    let mut cutter = Batcher::new(most, start);
     loop {
         let count = match source.read(&mut chunk) {
             Ok(count) => count,
@@ -176,27 +181,27 @@ fn read(input: &Input, skip: u64, most: Most, give: &mut impl FnMut(Piece, u64) 
                     }
                 }
                 Ok(None) => break,
-                Err(Endless(place)) => return Err((Some(place.lines + 1), "the line has no end".to_owned())),
+                Err(UnterminatedLine(place)) => return Err((Some(place.lines + 1), "the line has no end".to_owned())),
             }
         }
     }
 }
 
 /// Reads past the mark that some editors put in front of a text.
-fn skip_mark(source: &mut Box<dyn Read>) -> io::Result<Place> {
+fn skip_mark(source: &mut Box<dyn Read>) -> io::Result<Position> {
     let mut first = Vec::new();
     source.by_ref().take(MARK.len() as u64).read_to_end(&mut first)?;
     if first == MARK {
-        return Ok(Place { bytes: first.len() as u64, lines: 0 });
+        return Ok(Position { bytes: first.len() as u64, lines: 0 });
     }
     let rest = std::mem::replace(source, Box::new(io::empty()));
     *source = Box::new(io::Cursor::new(first).chain(rest));
-    Ok(Place::default())
+    Ok(Position::default())
 }
 
 /// Reads past what is acknowledged already, and counts its lines.
-fn skip_bytes(source: &mut Box<dyn Read>, skip: u64, chunk: &mut [u8]) -> Result<Place, Complaint> {
-    let mut place = Place::default();
+fn skip_bytes(source: &mut Box<dyn Read>, skip: u64, chunk: &mut [u8]) -> Result<Position, Complaint> {
+    let mut place = Position::default();
     let mut last = b'\n';
     // A pair of a return and a newline may be parted by the end of a chunk.
     let mut returned = false;
@@ -228,14 +233,14 @@ mod tests {
 
     use super::*;
 
-    const MOST: Most = Most { lines: 2, bytes: 1_000 };
+    const MOST: BatchLimits = BatchLimits { lines: 2, bytes: 1_000 };
 
     fn texts(bytes: &[u8], name: &str, skip: u64) -> Result<Vec<String>, Complaint> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let mut texts = Vec::new();
-        let mut give = |piece: Piece, _| {
+        let mut give = |piece: LineBatch, _| {
             texts.push(format!("{} {}", piece.start.lines, String::from_utf8_lossy(&piece.text)));
             true
         };

@@ -4,12 +4,12 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::sync::{mpsc, watch};
 
+use super::ack_tracker::{Checkpoint, Tracker};
 use super::bar::Bar;
-use super::cut::{Most, Place};
+use super::batcher::{BatchLimits, Position};
 use super::input::{Batch, Input, Unreadable, read_all};
 use super::progress::Progress;
-use super::send::{Delivery, Refusal, Sender};
-use super::track::{Mark, Tracker};
+use super::send::{Delivery, RejectedLines, Sender};
 use crate::model::{Error, Result};
 
 /// Batches that are read ahead of those in flight.
@@ -20,15 +20,15 @@ const READ_AHEAD: usize = 1;
 pub(super) struct Plan {
     /// The inputs, and how many bytes of each are written already.
     pub inputs: Vec<(Input, u64)>,
-    pub most: Most,
+    pub most: BatchLimits,
     /// Batches in flight.
     pub concurrency: usize,
 }
 
 /// Why a run ended before its inputs did.
 #[derive(Debug)]
-pub(super) enum Halt {
-    Refused(Refusal),
+pub(super) enum StopReason {
+    Refused(RejectedLines),
     Unreadable(Unreadable),
     /// Asked to by a signal.
     Interrupted,
@@ -38,11 +38,11 @@ pub(super) enum Halt {
 
 /// What a run has come to.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct LoadOutcome {
     /// The input up to which, and the place in it, everything is acknowledged.
     pub input: usize,
     pub reached: u64,
-    pub halt: Option<Halt>,
+    pub halt: Option<StopReason>,
 }
 
 /// A run under way.
@@ -55,7 +55,7 @@ pub(super) struct Load<'a> {
     reached: Vec<u64>,
     /// The input that the last acknowledged batch is of.
     input: usize,
-    halt: Option<Halt>,
+    halt: Option<StopReason>,
 }
 
 impl<'a> Load<'a> {
@@ -66,7 +66,7 @@ impl<'a> Load<'a> {
 
     /// Writes until the inputs end or something fails. What is in flight then is waited for, but not
     /// tried again.
-    pub(super) async fn run(mut self, sender: Sender, stop: watch::Sender<bool>) -> Outcome {
+    pub(super) async fn run(mut self, sender: Sender, stop: watch::Sender<bool>) -> LoadOutcome {
         let (give, take) = mpsc::channel(READ_AHEAD);
         let (inputs, most) = (self.plan.inputs.clone(), self.plan.most);
         tokio::task::spawn_blocking(move || read_all(&inputs, most, &give));
@@ -89,7 +89,7 @@ impl<'a> Load<'a> {
                         // Asked a second time: at once. What is acknowledged is on record.
                         std::process::exit(130);
                     }
-                    self.halt(Halt::Interrupted, &stop);
+                    self.halt(StopReason::Interrupted, &stop);
                     continue;
                 }
             };
@@ -102,12 +102,12 @@ impl<'a> Load<'a> {
     }
 
     /// The first reason counts, and of refusals the one that comes first in the inputs.
-    fn halt(&mut self, halt: Halt, stop: &watch::Sender<bool>) {
+    fn halt(&mut self, halt: StopReason, stop: &watch::Sender<bool>) {
         // What was only not tried again is not the reason.
-        let place = |refusal: &Refusal| (refusal.failure.is_passing(), refusal.input, refusal.start.bytes);
+        let place = |refusal: &RejectedLines| (refusal.failure.is_transient(), refusal.input, refusal.start.bytes);
         let earlier = match (&self.halt, &halt) {
             (None, _) => true,
-            (Some(Halt::Refused(known)), Halt::Refused(new)) => place(new) < place(known),
+            (Some(StopReason::Refused(known)), StopReason::Refused(new)) => place(new) < place(known),
             _ => false,
         };
         if earlier {
@@ -120,18 +120,18 @@ impl<'a> Load<'a> {
         let Some(refusal) = delivery.refusal else {
             let marks = self.tracker.acknowledge(delivery.number, delivery.acknowledged);
             if let Err(error) = self.reach(&marks) {
-                self.halt(Halt::Failed(error), stop);
+                self.halt(StopReason::Failed(error), stop);
             }
             return;
         };
         if delivery.acknowledged.place != refusal.start || delivery.acknowledged.rows > 0 {
             self.tracker.acknowledge_part(delivery.number, delivery.acknowledged);
         }
-        self.halt(Halt::Refused(refusal), stop);
+        self.halt(StopReason::Refused(refusal), stop);
     }
 
     /// Everything up to these marks, one after the other, is acknowledged.
-    fn reach(&mut self, marks: &[Mark]) -> Result<()> {
+    fn reach(&mut self, marks: &[Checkpoint]) -> Result<()> {
         for mark in marks {
             let text = mark.place.bytes.saturating_sub(self.reached[mark.input]);
             let before: u64 = self.plan.inputs[..mark.input].iter().filter_map(|(input, _)| input.size()).sum();
@@ -144,30 +144,35 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn note(&mut self, input: usize, place: Place) {
+    fn note(&mut self, input: usize, place: Position) {
         (self.input, self.reached[input]) = (input, place.bytes);
         if let Some(progress) = &mut self.progress {
             progress.note(&self.plan.inputs[input].0.key(), place);
         }
     }
 
-    fn outcome(mut self) -> Outcome {
+    fn outcome(mut self) -> LoadOutcome {
         if let Some(part) = self.tracker.last_part()
             && let Err(error) = self.reach(&[part])
         {
-            self.halt = Some(Halt::Failed(error));
+            self.halt = Some(StopReason::Failed(error));
         }
-        Outcome { input: self.input, reached: self.reached[self.input], halt: self.halt }
+        LoadOutcome { input: self.input, reached: self.reached[self.input], halt: self.halt }
     }
 }
 
 /// Each batch in a task of its own, so that one is parsed or compressed while others are.
-fn deliver(sender: &Sender, batch: Result<Batch, Unreadable>) -> impl Future<Output = Result<Delivery, Halt>> + use<> {
+fn deliver(
+    sender: &Sender,
+    batch: Result<Batch, Unreadable>,
+) -> impl Future<Output = Result<Delivery, StopReason>> + use<> {
     let sent = batch.map(|batch| tokio::spawn(sender.clone().deliver(batch)));
     async move {
         match sent {
-            Err(unreadable) => Err(Halt::Unreadable(unreadable)),
-            Ok(task) => task.await.map_err(|error| Halt::Failed(Error::internal(format!("a write ended: {error}")))),
+            Err(unreadable) => Err(StopReason::Unreadable(unreadable)),
+            Ok(task) => {
+                task.await.map_err(|error| StopReason::Failed(Error::internal(format!("a write ended: {error}"))))
+            }
         }
     }
 }

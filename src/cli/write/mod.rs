@@ -5,13 +5,13 @@
 //! when everything before it is; writing a batch again changes nothing, so a run that ended anywhere
 //! goes on from the last such place.
 
+mod ack_tracker;
 mod bar;
-mod cut;
+mod batcher;
 mod input;
 mod load;
 mod progress;
 mod send;
-mod track;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,15 +23,15 @@ use tokio::sync::watch;
 
 use super::output::{complain, print};
 use super::target::{Target, database_of, options, text_of};
-use super::unusable;
+use super::usage_error;
 use crate::config::Settings;
 use crate::model::Result;
 use crate::model::time::WritePrecision;
 
 use bar::Bar;
-use cut::Most;
+use batcher::BatchLimits;
 use input::Input;
-use load::{Halt, Load, Outcome, Plan};
+use load::{Load, LoadOutcome, Plan, StopReason};
 use progress::Progress;
 use send::Sender;
 
@@ -83,15 +83,15 @@ pub(super) async fn run(settings: &Settings, matches: &ArgMatches) -> Result<Exi
     };
     let plan = plan_of(matches, progress.as_ref())?;
     for (input, _) in &plan.inputs {
-        input.check().map_err(|error| unusable(format!("{} cannot be read: {error}", input.shown())))?;
+        input.check().map_err(|error| usage_error(format!("{} cannot be read: {error}", input.shown())))?;
     }
-    if let Err(failure) = target.greet(&database).await
-        && !failure.is_passing()
+    if let Err(failure) = target.check_login(&database).await
+        && !failure.is_transient()
     {
         complain(&format!("siltdb: {failure}"));
         return Ok(ExitCode::FAILURE);
     }
-    target.tend(settings);
+    target.maintain(settings);
     let mut bar = Bar::begin(plan.inputs.iter().map(|(input, _)| input.size()).sum());
     let (stop, stopping) = watch::channel(false);
     let sender = Sender { target: target.clone(), database, precision, retry_time, stopping };
@@ -110,13 +110,13 @@ pub(super) async fn run(settings: &Settings, matches: &ArgMatches) -> Result<Exi
 
 fn precision_of(matches: &ArgMatches) -> Result<WritePrecision> {
     let text = text_of(matches, "precision", "ns");
-    WritePrecision::parse(&text).ok_or_else(|| unusable(format!("--precision '{text}': it may be ns, us, ms or s")))
+    WritePrecision::parse(&text).ok_or_else(|| usage_error(format!("--precision '{text}': it may be ns, us, ms or s")))
 }
 
 fn retry_time_of(matches: &ArgMatches) -> Result<Duration> {
     let text = text_of(matches, "retry-time", "5m");
     humantime::parse_duration(&text)
-        .map_err(|error| unusable(format!("--retry-time '{text}': it must be a time such as 30s or 5m: {error}")))
+        .map_err(|error| usage_error(format!("--retry-time '{text}': it must be a time such as 30s or 5m: {error}")))
 }
 
 fn plan_of(matches: &ArgMatches, progress: Option<&Progress>) -> Result<Plan> {
@@ -129,7 +129,7 @@ fn plan_of(matches: &ArgMatches, progress: Option<&Progress>) -> Result<Plan> {
     for (at, name) in names.iter().enumerate() {
         let input = Input::of(name);
         if inputs.iter().any(|(other, _)| *other == input) {
-            return Err(unusable(format!("{} is given twice", input.shown())));
+            return Err(usage_error(format!("{} is given twice", input.shown())));
         }
         let written = match progress {
             Some(progress) => progress.of(&input.key()),
@@ -139,21 +139,21 @@ fn plan_of(matches: &ArgMatches, progress: Option<&Progress>) -> Result<Plan> {
         inputs.push((input, written));
     }
     let number = |name: &str| matches.get_one::<u32>(name).map_or(1, |number| *number as usize);
-    let most = Most { lines: number("batch-lines"), bytes: BATCH_BYTES };
+    let most = BatchLimits { lines: number("batch-lines"), bytes: BATCH_BYTES };
     Ok(Plan { inputs, most, concurrency: number("concurrency") })
 }
 
 /// Why the run ended, how far everything is written, and how to go on.
-fn report(halt: &Halt, outcome: &Outcome, plan: &Plan, matches: &ArgMatches) -> String {
+fn report(halt: &StopReason, outcome: &LoadOutcome, plan: &Plan, matches: &ArgMatches) -> String {
     let shown = |input: usize| plan.inputs[input].0.shown();
     let why = match halt {
-        Halt::Refused(refusal) => refusal.message(&shown(refusal.input)),
-        Halt::Unreadable(found) => match found.line {
+        StopReason::Refused(refusal) => refusal.message(&shown(refusal.input)),
+        StopReason::Unreadable(found) => match found.line {
             Some(line) => format!("{}, line {line}: {}", shown(found.input), found.why),
             None => format!("{}: {}", shown(found.input), found.why),
         },
-        Halt::Interrupted => "interrupted".to_owned(),
-        Halt::Failed(error) => error.to_string(),
+        StopReason::Interrupted => "interrupted".to_owned(),
+        StopReason::Failed(error) => error.to_string(),
     };
     let (input, reached) = (shown(outcome.input), outcome.reached);
     let how = match &plan.inputs[outcome.input].0 {
@@ -167,7 +167,7 @@ fn report(halt: &Halt, outcome: &Outcome, plan: &Plan, matches: &ArgMatches) -> 
 }
 
 /// The command line that writes what is left.
-fn resume_command(outcome: &Outcome, plan: &Plan, matches: &ArgMatches) -> String {
+fn resume_command(outcome: &LoadOutcome, plan: &Plan, matches: &ArgMatches) -> String {
     let mut words = vec!["siltdb".to_owned(), "write".to_owned(), format!("--skip-bytes={}", outcome.reached)];
     for id in matches.ids().map(clap::Id::as_str) {
         let typed = matches.value_source(id) == Some(ValueSource::CommandLine);
@@ -211,14 +211,14 @@ mod tests {
     fn the_command_to_go_on_repeats_what_was_typed() {
         let typed = matches(&["--server", "http://db:1", "--gzip", "--database", "it's", "a.lp", "b c.lp", "d.lp"]);
         let plan = plan_of(&typed, None).unwrap();
-        let outcome = Outcome { input: 1, reached: 90, halt: None };
+        let outcome = LoadOutcome { input: 1, reached: 90, halt: None };
         let command = resume_command(&outcome, &plan, &typed);
         let words: Vec<&str> = command.split(" --").collect();
         assert!(command.starts_with("siltdb write --skip-bytes=90 --"), "{command}");
         assert!(command.ends_with(" 'b c.lp' d.lp"), "{command}");
         assert!(words.contains(&"server=http://db:1") && command.contains(" '--database=it'\\''s'"), "{command}");
         assert_eq!(command.matches("--").count(), 4, "{command}");
-        let report = report(&Halt::Interrupted, &outcome, &plan, &typed);
+        let report = report(&StopReason::Interrupted, &outcome, &plan, &typed);
         assert!(report.starts_with("siltdb: interrupted\nEverything up to byte 90 of b c.lp is written;"), "{report}");
     }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cut::Place;
-use crate::cli::unusable;
+use super::batcher::Position;
+use crate::cli::usage_error;
 use crate::model::{Error, Result};
 
 /// What the file looks like; another number is another form.
@@ -46,19 +46,19 @@ impl Progress {
         let shown = path.display();
         let contents = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| unusable(format!("{shown} is not a file of --progress: {error}")))?,
+                .map_err(|error| usage_error(format!("{shown} is not a file of --progress: {error}")))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Contents { form: FORM, target: target.to_owned(), inputs: BTreeMap::new() }
             }
-            Err(error) => return Err(unusable(format!("{shown} cannot be read: {error}"))),
+            Err(error) => return Err(usage_error(format!("{shown} cannot be read: {error}"))),
         };
         if contents.form != FORM {
-            return Err(unusable(format!("{shown} has form {}, this program knows form {FORM}", contents.form)));
+            return Err(usage_error(format!("{shown} has form {}, this program knows form {FORM}", contents.form)));
         }
         if contents.target != target {
             let message =
                 format!("{shown} tells of writes to {}, and not to {target}; use another file", contents.target);
-            return Err(unusable(message));
+            return Err(usage_error(message));
         }
         Ok(Progress { path: path.to_owned(), contents })
     }
@@ -69,7 +69,7 @@ impl Progress {
     }
 
     /// Notes how far an input is acknowledged; see [`Progress::save`].
-    pub(super) fn note(&mut self, input: &str, place: Place) {
+    pub(super) fn note(&mut self, input: &str, place: Position) {
         self.contents.inputs.insert(input.to_owned(), Reached { bytes: place.bytes, lines: place.lines });
     }
 
@@ -100,8 +100,8 @@ mod tests {
         let path = folder.path().join("load.progress");
         let mut progress = Progress::open(&path, "here").unwrap();
         assert_eq!(progress.of("a"), 0);
-        progress.note("a", Place { bytes: 7, lines: 1 });
-        progress.note("a", Place { bytes: 9, lines: 2 });
+        progress.note("a", Position { bytes: 7, lines: 1 });
+        progress.note("a", Position { bytes: 9, lines: 2 });
         progress.save().unwrap();
         let again = Progress::open(&path, "here").unwrap();
         assert_eq!((again.of("a"), again.of("b")), (9, 0));

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::cut::{Piece, Place};
+use super::ack_tracker::Checkpoint;
+use super::batcher::{LineBatch, Position};
 use super::input::Batch;
-use super::track::Mark;
-use crate::cli::target::{Failure, Kind, Points, Target};
+use crate::cli::outcome::{CommandFailure, FailureKind, Points};
+use crate::cli::target::Target;
 use crate::model::time::WritePrecision;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -31,19 +32,19 @@ pub(super) struct Sender {
 pub(super) struct Delivery {
     pub number: u64,
     /// The end of what is acknowledged.
-    pub acknowledged: Mark,
+    pub acknowledged: Checkpoint,
     /// Why that is not all of it.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<RejectedLines>,
 }
 
 /// What was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct RejectedLines {
     pub input: usize,
     /// The lines that it is about: one, if the failure is about one.
-    pub start: Place,
-    pub end: Place,
-    pub failure: Failure,
+    pub start: Position,
+    pub end: Position,
+    pub failure: CommandFailure,
 }
 
 impl Sender {
@@ -52,7 +53,7 @@ impl Sender {
     pub(super) async fn deliver(self, batch: Batch) -> Delivery {
         let mut delivery = Delivery {
             number: batch.number,
-            acknowledged: Mark { input: batch.input, place: batch.piece.start, rows: 0, stored: batch.stored },
+            acknowledged: Checkpoint { input: batch.input, place: batch.piece.start, rows: 0, stored: batch.stored },
             refusal: None,
         };
         let mut waiting = vec![batch.piece];
@@ -62,10 +63,10 @@ impl Sender {
                     delivery.acknowledged.place = piece.end;
                     delivery.acknowledged.rows += piece.rows;
                 }
-                Err(failure) => match piece.halves().filter(|_| failure.kind == Kind::Refused) {
+                Err(failure) => match piece.halves().filter(|_| failure.kind == FailureKind::Refused) {
                     Some((first, second)) => waiting.extend([second, first]),
                     None => {
-                        let refusal = Refusal { input: batch.input, start: piece.start, end: piece.end, failure };
+                        let refusal = RejectedLines { input: batch.input, start: piece.start, end: piece.end, failure };
                         delivery.refusal = Some(refusal);
                         break;
                     }
@@ -75,7 +76,7 @@ impl Sender {
         delivery
     }
 
-    async fn send(&self, piece: &Piece) -> Result<(), Failure> {
+    async fn send(&self, piece: &LineBatch) -> Result<(), CommandFailure> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut stopping = self.stopping.clone();
@@ -87,7 +88,7 @@ impl Sender {
                 Err(failure) => failure,
             };
             let wait = failure.wait.unwrap_or(pause);
-            if !failure.is_passing() || began.elapsed() + wait > self.retry_time {
+            if !failure.is_transient() || began.elapsed() + wait > self.retry_time {
                 return Err(failure);
             }
             tracing::info!(%failure, ?wait, "a batch is tried again");
@@ -100,17 +101,18 @@ impl Sender {
     }
 }
 
-impl Refusal {
+impl RejectedLines {
     /// The message, with lines as the input counts them, and not the batch.
     pub(super) fn message(&self, input: &str) -> String {
         let first = self.start.lines + 1;
         let last = self.end.lines.max(first);
-        let place = if self.failure.kind == Kind::Refused {
+        let place = if self.failure.kind == FailureKind::Refused {
             format!("line {first}")
         } else {
             format!("lines {first} to {last}")
         };
-        let failure = Failure { message: shifted(&self.failure.message, self.start.lines), ..self.failure.clone() };
+        let failure =
+            CommandFailure { message: shifted(&self.failure.message, self.start.lines), ..self.failure.clone() };
         format!("{input}, {place}: {failure}")
     }
 }
@@ -138,11 +140,11 @@ mod tests {
         for message in ["no place", "line up", "online 5 users", "line 7"] {
             assert_eq!(shifted(message, 3), message);
         }
-        let (start, end) = (Place { bytes: 90, lines: 10 }, Place { bytes: 99, lines: 11 });
-        let failure = Failure::new(Kind::Refused, "040004", "line 1, column 2: bad");
-        let mut refusal = Refusal { input: 0, start, end, failure };
+        let (start, end) = (Position { bytes: 90, lines: 10 }, Position { bytes: 99, lines: 11 });
+        let failure = CommandFailure::new(FailureKind::Refused, "040004", "line 1, column 2: bad");
+        let mut refusal = RejectedLines { input: 0, start, end, failure };
         assert_eq!(refusal.message("f.lp"), "f.lp, line 11: 040004 line 11, column 2: bad");
-        refusal.failure = Failure::new(Kind::Busy, "", "gone");
+        refusal.failure = CommandFailure::new(FailureKind::Busy, "", "gone");
         refusal.end.lines = 20;
         assert_eq!(refusal.message("f.lp"), "f.lp, lines 11 to 20: gone");
     }

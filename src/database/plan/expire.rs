@@ -1,21 +1,21 @@
 //! What is past the retention of its database.
 
-use crate::database::{DatabaseState, Leaf, Table};
+use crate::database::{DatabaseState, FileList, Table};
 use crate::model::TableId;
 
 /// Seconds that files are kept beyond the retention: clocks differ.
 const SPARE: i64 = 3_600;
 
-/// Data files (by path) and leaves of a table to be forgotten.
+/// Data files (by path) and file lists of a table to be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     pub table: TableId,
     pub files: Vec<String>,
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<FileList>,
 }
 
 impl Expired {
-    /// How many data files are forgotten, those in leaves included.
+    /// How many data files are forgotten, those in file lists included.
     pub fn count(&self) -> usize {
         self.files.len() + self.leaves.iter().map(|leaf| leaf.files).sum::<usize>()
     }
@@ -29,7 +29,7 @@ pub fn horizon(state: &DatabaseState, now: i64) -> Option<i64> {
     Some(precision.from_nanoseconds(now).saturating_sub(seconds.checked_mul(precision.ticks_per_second())?))
 }
 
-/// Data files, and leaves of such, that hold nothing younger than the horizon.
+/// Data files, and file lists of such, that hold nothing younger than the horizon.
 pub fn expired_files(state: &DatabaseState, now: i64) -> Vec<Expired> {
     let Some(horizon) = horizon(state, now) else { return Vec::new() };
     let expired = |table: &Table| Expired {

@@ -19,7 +19,7 @@ pub struct Sizes {
     pub file_bytes: u64,
     /// Files that a manifest should describe itself, all tables together.
     pub listed_files: usize,
-    /// Files of a leaf.
+    /// Files of a file list.
     pub leaf_files: usize,
 }
 

@@ -1,7 +1,7 @@
-//! Which files' descriptions move out of the manifest into leaves, and back.
+//! Which files' descriptions move out of the manifest into file lists, and back.
 //!
-//! A manifest describes about 512 files itself, whatever the number of tables; the rest is in leaves of
-//! up to 256 ([`super::Sizes`]). What is packed is what rests longest. A leaf comes back when late
+//! A manifest describes about 512 files itself, whatever the number of tables; the rest is in file lists of
+//! up to 256 ([`super::Sizes`]). What is packed is what rests longest. A file list comes back when late
 //! points make its files worth merging again, or when a good part of it is past the retention; since it
 //! is a list that moves, not data, that is cheap.
 
@@ -13,28 +13,28 @@ use super::{
     expire::horizon,
     merge::{MergeJob, table_jobs},
 };
-use crate::database::{DatabaseState, Leaf, Table};
+use crate::database::{DatabaseState, FileList, Table};
 use crate::model::{DataFile, TableId};
 
 /// A table keeps this many at least.
 const LEAST_LISTED: usize = 4;
 
-/// Files to be listed in a new leaf, together with those of a leaf that is not full.
+/// Files to be listed in a new file list, together with those of a file list that is not full.
 #[derive(Debug, Clone)]
 pub struct PackJob {
     pub table: TableId,
     pub files: Vec<Arc<DataFile>>,
-    pub joins: Option<Leaf>,
+    pub joins: Option<FileList>,
 }
 
-/// Leaves whose files are to be worked on, together.
+/// File lists whose files are to be worked on, together.
 #[derive(Debug, Clone)]
 pub struct UnpackJob {
     pub table: TableId,
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<FileList>,
 }
 
-/// Leaves that meet are taken back together, if they are at most so many full ones.
+/// File lists that meet are taken back together, if they are at most so many full ones.
 const LEAVES_TOGETHER: usize = 4;
 
 /// What to pack: one job a table at most. Half of a table's allowance stays, so that packing is rare.
@@ -44,9 +44,9 @@ pub fn pack_jobs(state: &DatabaseState, rules: Rules) -> Vec<PackJob> {
     busy.filter_map(|(name, table)| pack_table(name, table, allowance, rules)).collect()
 }
 
-/// Packs files of partitions that follow each other in time, so that a leaf keeps to a span of its own.
-/// Nothing while merges are pending, and nothing that meets a leaf: that is late, and to be merged with
-/// what the leaf lists before it can be packed. Unless there is far too much.
+/// Packs files of partitions that follow each other in time, so that a file list keeps to a span of its own.
+/// Nothing while merges are pending, and nothing that meets a file list: that is late, and to be merged with
+/// what the file list lists before it can be packed. Unless there is far too much.
 fn pack_table(name: &str, table: &Table, allowance: usize, rules: Rules) -> Option<PackJob> {
     let patient = table.files.len() <= 4 * allowance;
     if patient && !table_jobs(name, table, rules).is_empty() {
@@ -64,8 +64,8 @@ fn pack_table(name: &str, table: &Table, allowance: usize, rules: Rules) -> Opti
     partitions.sort_by_key(|partition| (partition.min_time, partition.max_time));
     let most = (table.files.len() - allowance / 2).min(rules.sizes.leaf_files);
     let group = groups(partitions, table, most, patient).into_iter().max_by_key(|group| group.files.len())?;
-    // A leaf beside it that is not full, if the two together meet no other.
-    let fits = |leaf: &&Leaf| {
+    // A file list beside it that is not full, if the two together meet no other.
+    let fits = |leaf: &&FileList| {
         let both = group.grown(leaf.min_time, leaf.max_time);
         leaf.files + group.files.len() <= rules.sizes.leaf_files
             && !table.leaves.iter().any(|other| other.path != leaf.path && both.meets(other))
@@ -89,7 +89,7 @@ impl<'a> Group<'a> {
         Group { files, min_time, max_time }
     }
 
-    fn meets(&self, leaf: &Leaf) -> bool {
+    fn meets(&self, leaf: &FileList) -> bool {
         self.min_time <= leaf.max_time && leaf.min_time <= self.max_time
     }
 
@@ -103,7 +103,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Neighbouring partitions together, as long as no leaf lies between them and they are few enough.
+/// Neighbouring partitions together, as long as no file list lies between them and they are few enough.
 fn groups<'a>(partitions: Vec<Group<'a>>, table: &Table, most: usize, patient: bool) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for partition in partitions {
@@ -125,7 +125,7 @@ fn groups<'a>(partitions: Vec<Group<'a>>, table: &Table, most: usize, patient: b
 /// What to unpack.
 pub fn unpack_jobs(state: &DatabaseState, rules: Rules) -> Vec<UnpackJob> {
     let horizon = horizon(state, rules.now);
-    let is_due = |table: &Table, leaves: &[Leaf]| match leaves {
+    let is_due = |table: &Table, leaves: &[FileList]| match leaves {
         [leaf] => is_late(table, leaf, rules) || horizon.is_some_and(|horizon| is_a_quarter_past(leaf, horizon)),
         several => {
             let newest = several.iter().map(|leaf| leaf.order.last.clock).max().unwrap_or(0);
@@ -142,10 +142,10 @@ pub fn unpack_jobs(state: &DatabaseState, rules: Rules) -> Vec<UnpackJob> {
 }
 
 /// The leaves in chains of such that meet in time.
-fn clusters(leaves: &[Leaf]) -> Vec<Vec<Leaf>> {
+fn clusters(leaves: &[FileList]) -> Vec<Vec<FileList>> {
     let mut leaves = leaves.to_vec();
     leaves.sort_by_key(|leaf| leaf.min_time);
-    let mut clusters: Vec<(i64, Vec<Leaf>)> = Vec::new();
+    let mut clusters: Vec<(i64, Vec<FileList>)> = Vec::new();
     for leaf in leaves {
         match clusters.last_mut() {
             Some((end, cluster)) if leaf.min_time <= *end => {
@@ -158,8 +158,8 @@ fn clusters(leaves: &[Leaf]) -> Vec<Vec<Leaf>> {
     clusters.into_iter().map(|(_, cluster)| cluster).collect()
 }
 
-/// Whether files that came after the leaf, and are at rest, meet it and are worth merging with it.
-fn is_late(table: &Table, leaf: &Leaf, rules: Rules) -> bool {
+/// Whether files that came after the file list, and are at rest, meet it and are worth merging with it.
+fn is_late(table: &Table, leaf: &FileList, rules: Rules) -> bool {
     let meets = |file: &&Arc<DataFile>| file.min_time <= leaf.max_time && leaf.min_time <= file.max_time;
     let late: Vec<&Arc<DataFile>> = table.files.iter().filter(meets).collect();
     let Some(newest) = late.iter().map(|file| file.order.last.clock).max() else { return false };
@@ -171,13 +171,13 @@ fn is_late(table: &Table, leaf: &Leaf, rules: Rules) -> bool {
     }
 }
 
-fn is_a_quarter_past(leaf: &Leaf, horizon: i64) -> bool {
+fn is_a_quarter_past(leaf: &FileList, horizon: i64) -> bool {
     let span = i128::from(leaf.max_time) - i128::from(leaf.min_time);
     leaf.max_time >= horizon && (i128::from(horizon) - i128::from(leaf.min_time)) * 4 > span.max(1)
 }
 
-/// Whether working on the files of a job's leaves, as read, would change anything: a merge would take one
-/// of them or is only held up by the leaves, or one is past the retention.
+/// Whether working on the files of a job's file lists, as read, would change anything: a merge would take one
+/// of them or is only held up by the file lists, or one is past the retention.
 pub fn is_worth_unpacking(state: &DatabaseState, job: &UnpackJob, files: &[Arc<DataFile>], rules: Rules) -> bool {
     let old = |file: &Arc<DataFile>| horizon(state, rules.now).is_some_and(|horizon| file.max_time < horizon);
     if files.iter().any(old) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::database::{DatabaseState, Edit, Leaf, NewColumns, Table, apply};
+use crate::database::{DatabaseState, Edit, FileList, NewColumns, Table, apply};
 use crate::model::limits::Limits;
 use crate::model::{
-    ColumnKind, DataFile, DatabaseId, DatabaseOptions, FieldType, KeyBound, KeyRange, OrderKey, OrderRange, Sum,
+    ColumnKind, DataFile, DatabaseId, DatabaseOptions, Digest, FieldType, KeyBound, KeyRange, OrderKey, OrderRange,
     TenantId,
 };
 
@@ -44,7 +44,7 @@ fn file(name: &str, minute: u64, size: u64) -> DataFile {
         tags: Vec::new(),
         keys: None,
         columns: Vec::new(),
-        sum: Sum { rows: size, cells: size, hash: size },
+        sum: Digest { rows: size, cells: size, hash: size },
     }
 }
 
@@ -216,7 +216,7 @@ fn pack(state: &DatabaseState, job: &PackJob, number: usize) -> DatabaseState {
     let mut table = Table::clone(&state.tables["t"]);
     table.files.retain(|file| !job.files.iter().any(|packed| packed.path == file.path));
     table.leaves.retain(|leaf| job.joins.as_ref() != Some(leaf));
-    let mut leaf = Leaf::of(format!("leaf/{number}"), 1, &job.files).unwrap();
+    let mut leaf = FileList::of(format!("leaf/{number}"), 1, &job.files).unwrap();
     if let Some(joined) = &job.joins {
         leaf.files += joined.files;
         leaf.min_time = leaf.min_time.min(joined.min_time);

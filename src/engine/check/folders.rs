@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::CheckReport;
 use crate::engine::Engine;
 use crate::model::Result;
-use crate::store::{
-    ListEntry,
-    paths::{self, LogName},
-};
+use crate::model::paths::{self, LogName};
+use crate::store::ListEntry;
 
 /// Objects of one database's folder.
 #[derive(Default)]
@@ -41,7 +39,7 @@ impl Engine {
         }
         // Asked after the LIST: a database has rows only after the catalog names it.
         let catalog = self.newest_catalog().await?;
-        let live = self.all_databases(&catalog).into_iter().map(|open| open.root().to_owned());
+        let live = self.all_databases(&catalog).into_iter().map(|handle| handle.root().to_owned());
         let dropped = catalog.state.dropped.iter().map(|dropped| paths::database_root(dropped.tenant, dropped.id));
         let known: HashSet<String> = live.chain(dropped).collect();
         for (root, Folder { objects, bytes, has_rows }) in folders {

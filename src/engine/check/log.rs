@@ -7,13 +7,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::CheckReport;
 use crate::database::DatabaseState;
-use crate::engine::{Engine, databases::OpenDatabase};
-use crate::ledger::{Head, Listing};
+use crate::engine::{Engine, databases::DatabaseHandle};
+use crate::ledger::{Listing, ManifestHeader};
+use crate::model::paths::{self, LogName};
 use crate::model::{Code, Result};
-use crate::store::{
-    ListEntry,
-    paths::{self, LogName},
-};
+use crate::store::ListEntry;
 
 /// Manifests read at once.
 const FETCHES: usize = 16;
@@ -32,11 +30,11 @@ struct Aside {
 impl Engine {
     pub(super) async fn check_log(
         &self,
-        open: &OpenDatabase,
+        handle: &DatabaseHandle,
         listing: &Listing<DatabaseState>,
         report: &mut CheckReport,
     ) -> Result<()> {
-        let prefix = paths::log_prefix(open.root());
+        let prefix = paths::log_prefix(handle.root());
         let log = self.inner.store.list(&prefix, None).await?;
         let named: Vec<(LogName, &ListEntry)> =
             log.iter().filter_map(|entry| Some((LogName::parse(entry.path.strip_prefix(&prefix)?)?, entry))).collect();
@@ -46,8 +44,8 @@ impl Engine {
             LogName::Manifest(number) => Some(*number).filter(|number| *number <= newest),
             LogName::Segment(_) => None,
         });
-        let heads = self.heads(open, numbers.collect(), report).await?;
-        describe(open.root(), &aside(&heads), report);
+        let heads = self.heads(handle, numbers.collect(), report).await?;
+        describe(handle.root(), &aside(&heads), report);
         let late = late_segments(&named, listing.manifest.state.floor);
         if late > 0 {
             report.notes.push(format!(
@@ -59,9 +57,14 @@ impl Engine {
     }
 
     /// The first lines of these manifests, in ascending order, as far down as they can be read.
-    async fn heads(&self, open: &OpenDatabase, numbers: Vec<u64>, report: &mut CheckReport) -> Result<Vec<Head>> {
+    async fn heads(
+        &self,
+        handle: &DatabaseHandle,
+        numbers: Vec<u64>,
+        report: &mut CheckReport,
+    ) -> Result<Vec<ManifestHeader>> {
         let read = |number| async move {
-            match open.ledger.head(&self.inner.store, number).await {
+            match handle.ledger.head(&self.inner.store, number).await {
                 Err(error) if error.code != Code::Corrupt => Err(error),
                 read => Ok(read),
             }
@@ -85,14 +88,15 @@ impl Engine {
 }
 
 /// Which manifests do not belong to the line that ends with the last one.
-fn aside(heads: &[Head]) -> Aside {
+fn aside(heads: &[ManifestHeader]) -> Aside {
     let mut found = Aside::default();
-    let follows = |pair: &[Head]| pair[1].version == pair[0].version + 1 && pair[1].parent == Some(pair[0].commit);
+    let follows =
+        |pair: &[ManifestHeader]| pair[1].version == pair[0].version + 1 && pair[1].parent == Some(pair[0].commit);
     let begin = heads.windows(2).rposition(|pair| !follows(pair)).map_or(0, |position| position + 1);
     let (others, line) = heads.split_at(begin);
     let Some(first) = line.first() else { return found };
     for (position, head) in others.iter().enumerate() {
-        let linked = |pair: Option<&[Head]>| pair.is_some_and(follows);
+        let linked = |pair: Option<&[ManifestHeader]>| pair.is_some_and(follows);
         let above = others.get(position..position + 2);
         let below = position.checked_sub(1).and_then(|before| others.get(before..=position));
         if first.remembers(head.version, head.commit) == Some(true) {
@@ -150,7 +154,7 @@ fn late_segments(log: &[(LogName, &ListEntry)], floor: u64) -> usize {
 mod tests {
     use super::*;
 
-    fn head(version: u64, commit: u128, parent: u128) -> Head {
+    fn head(version: u64, commit: u128, parent: u128) -> ManifestHeader {
         let text = format!(
             "{{\"version\":{version},\"commit\":\"{commit:032x}\",\"parent\":\"{parent:032x}\",\"kind\":\"\",\
              \"recent\":[[8,\"{:032x}\"]]}}",
@@ -159,7 +163,7 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn line(versions: std::ops::RangeInclusive<u64>) -> Vec<Head> {
+    fn line(versions: std::ops::RangeInclusive<u64>) -> Vec<ManifestHeader> {
         versions.map(|version| head(version, u128::from(version), u128::from(version) - 1)).collect()
     }
 
@@ -168,15 +172,15 @@ mod tests {
         assert_eq!(aside(&line(5..=9)), Aside::default());
         assert_eq!(aside(&[]), Aside::default());
         // Number 9 is missing.
-        let cut: Vec<Head> = line(8..=8).into_iter().chain(line(10..=12)).collect();
+        let cut: Vec<ManifestHeader> = line(8..=8).into_iter().chain(line(10..=12)).collect();
         assert_eq!(aside(&cut), Aside { cut_off: vec![8], ..Aside::default() });
         let stray = [head(2, 77, 1)];
-        let strays: Vec<Head> = stray.into_iter().chain(line(10..=12)).collect();
+        let strays: Vec<ManifestHeader> = stray.into_iter().chain(line(10..=12)).collect();
         assert_eq!(aside(&strays), Aside { strays: vec![2], ..Aside::default() });
-        let next_to_it: Vec<Head> = [head(9, 77, 8)].into_iter().chain(line(10..=12)).collect();
+        let next_to_it: Vec<ManifestHeader> = [head(9, 77, 8)].into_iter().chain(line(10..=12)).collect();
         assert_eq!(aside(&next_to_it), Aside { strays: vec![9], ..Aside::default() });
         let fork = [head(2, 77, 1), head(3, 78, 77), head(5, 79, 4)];
-        let forked: Vec<Head> = fork.into_iter().chain(line(10..=12)).collect();
+        let forked: Vec<ManifestHeader> = fork.into_iter().chain(line(10..=12)).collect();
         assert_eq!(aside(&forked), Aside { forked: vec![2, 3], strays: vec![5], ..Aside::default() });
     }
 }

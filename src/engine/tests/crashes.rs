@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::oracle::*;
-use crate::engine::{Database, Duties, Engine, EngineOptions};
+use crate::engine::{Database, Engine, EngineOptions, Tasks};
 use crate::store::{
     Store,
-    fault::{Fault, Faults, Operation},
+    fault::{Fault, Faults, RequestKind},
 };
 
 /// What happens at the chosen request.
@@ -43,24 +43,24 @@ impl CrashAt {
 }
 
 impl Faults for CrashAt {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
         let request = self.seen.fetch_add(1, Ordering::SeqCst);
         if self.is_dead(request) {
             return Fault::Hang;
         }
-        let writes = !matches!(operation, Operation::Get | Operation::List);
+        let writes = !matches!(operation, RequestKind::Get | RequestKind::List);
         match self.crash {
             _ if request != self.at => Fault::Proceed,
             Crash::Before => Fault::Hang,
             Crash::After => Fault::Proceed,
             Crash::AnswerLost if writes => Fault::FailAfter,
-            Crash::Conflict if operation == Operation::Create => Fault::Conflict,
+            Crash::Conflict if operation == RequestKind::Create => Fault::Conflict,
             Crash::Refused => Fault::Refuse,
             Crash::AnswerLost | Crash::Conflict => Fault::FailBefore,
         }
     }
 
-    fn after(&self, _operation: Operation, _path: &str) -> Fault {
+    fn after(&self, _operation: RequestKind, _path: &str) -> Fault {
         let request = self.seen.load(Ordering::SeqCst).saturating_sub(1);
         if self.crash == Crash::After && request >= self.at { Fault::Delay(Duration::MAX / 4) } else { Fault::Proceed }
     }
@@ -72,16 +72,16 @@ async fn live(store: Store, seed: u64, acknowledged: Arc<Mutex<Vec<&'static str>
     let options = EngineOptions { grace: Duration::ZERO, ..EngineOptions::default() };
     let Ok(engine) = Engine::open(store, clock(seed), options).await else { return };
     let Ok(database) = engine.database(TENANT, "public").await else { return };
-    for (text, duties) in [
-        ("t,host=a v=1 10\nt,host=b v=1 10", Duties::NONE),
-        ("t,host=a w=2 20", Duties { flush: true, ..Duties::NONE }),
-        ("t,host=a v=3 10", Duties { flush: true, merge: true, ..Duties::NONE }),
-        ("t,host=c v=4 86400000000010", Duties::ALL),
+    for (text, tasks) in [
+        ("t,host=a v=1 10\nt,host=b v=1 10", Tasks::NONE),
+        ("t,host=a w=2 20", Tasks { flush: true, ..Tasks::NONE }),
+        ("t,host=a v=3 10", Tasks { flush: true, merge: true, ..Tasks::NONE }),
+        ("t,host=c v=4 86400000000010", Tasks::ALL),
     ] {
         if write(&engine, &database, text).await.is_ok() {
             acknowledged.lock().unwrap().push(text);
         }
-        let _ = engine.maintain(duties).await;
+        let _ = engine.maintain(tasks).await;
     }
 }
 
@@ -93,7 +93,7 @@ async fn crash(crash: Crash, at: usize) -> bool {
     let life = live(calm.with_faults(faults.clone()), at as u64, acknowledged.clone());
     // A dead process waits for ever; here it is cut off.
     let _ = tokio::time::timeout(Duration::from_secs(3_600), life).await;
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for text in acknowledged.lock().unwrap().iter() {
         expect(&mut expected, text);
     }
@@ -101,7 +101,7 @@ async fn crash(crash: Crash, at: usize) -> bool {
     let database = public(&heir).await;
     let context = format!("{crash:?} at request {at}");
     let rows = compare(&heir, &database, &expected, &context).await;
-    heir.maintain(Duties::ALL).await.unwrap();
+    heir.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&heir, &database, "t").await.unwrap(), rows, "{context}");
     let report = heir.check().await.unwrap();
     assert!(report.is_clean(), "{context}: {report}");
@@ -110,7 +110,7 @@ async fn crash(crash: Crash, at: usize) -> bool {
 
 /// Every acknowledged field is there with its value, or with that of a later text that was not
 /// acknowledged but landed.
-async fn compare(heir: &Engine, database: &Database, expected: &Rows, context: &str) -> Rows {
+async fn compare(heir: &Engine, database: &Database, expected: &OracleRows, context: &str) -> OracleRows {
     let rows = read(heir, database, "t").await.unwrap();
     for (key, fields) in expected {
         let found = rows.get(key).unwrap_or_else(|| panic!("{context}: {key:?} is lost"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::oracle::*;
-use crate::engine::{Duties, Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Tasks};
 use crate::model::clock::{Clock, ManualClock};
 use crate::store::{Store, fault::RandomFaults};
 
@@ -25,12 +25,12 @@ async fn one_process_equals_the_oracle() {
         let engine = process(&store, seed).await;
         let database = public(&engine).await;
         let dice = dice(seed ^ 0xABCD);
-        let mut expected = Rows::new();
+        let mut expected = OracleRows::new();
         for _ in 0..40 {
             match dice.random() % 10 {
-                0 => drop(engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap()),
-                1 => drop(engine.maintain(Duties { merge: true, ..Duties::NONE }).await.unwrap()),
-                2 => drop(engine.maintain(Duties::ALL).await.unwrap()),
+                0 => drop(engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap()),
+                1 => drop(engine.maintain(Tasks { merge: true, ..Tasks::NONE }).await.unwrap()),
+                2 => drop(engine.maintain(Tasks::ALL).await.unwrap()),
                 _ => {
                     let text = random_lines(&dice);
                     write(&engine, &database, &text).await.unwrap();
@@ -88,12 +88,12 @@ async fn history(seed: u64) {
         tokio::spawn(async move {
             loop {
                 // Failures of the store end one round; the next one goes on from what is there.
-                let _ = engine.maintain(Duties::ALL).await;
+                let _ = engine.maintain(Tasks::ALL).await;
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         })
     });
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for task in tasks {
         for text in task.await.unwrap() {
             expect(&mut expected, &text);
@@ -108,7 +108,7 @@ async fn history(seed: u64) {
     for (key, fields) in &expected {
         assert_eq!(rows.get(key), Some(fields), "seed {seed}: {key:?}");
     }
-    reader.maintain(Duties::ALL).await.unwrap();
+    reader.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&reader, &database, "t").await.unwrap(), rows, "seed {seed}");
     let report = reader.check().await.unwrap();
     assert!(report.is_clean(), "seed {seed}: {report}");
@@ -134,7 +134,7 @@ async fn write_and_look(engine: Engine, seed: u64, writer: u64) -> Vec<String> {
     };
     let dice = dice(seed * 7 + writer);
     let mut acknowledged = Vec::new();
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for round in 0..20 {
         let time = NOW - (dice.random() % 2) as i64 * 86_400_000_000_000 + round % 7;
         let text = format!("t,host=w{writer} v={round},f{writer}={round}i {time}");
@@ -163,14 +163,14 @@ async fn lists_of_files_come_and_go() {
     let store = empty_store().await;
     let (one, two) = (process(&store, 1).await, process(&store, 3).await);
     let (here, there) = (public(&one).await, public(&two).await);
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     let mut lists = 0;
     for round in 0..30i64 {
         let day = if round % 5 == 4 { round / 2 } else { round };
         let text = format!("t,host=a v={round} {}\nt,host=b v={round} {}", NOW - day * DAY, NOW - day * DAY);
         write(&one, &here, &text).await.unwrap();
         expect(&mut expected, &text);
-        one.maintain(Duties { flush: true, merge: true, ..Duties::NONE }).await.unwrap();
+        one.maintain(Tasks { flush: true, merge: true, ..Tasks::NONE }).await.unwrap();
         assert_eq!(read(&two, &there, "t").await.unwrap(), expected, "round {round}");
         let snapshot = two.snapshot(&there, &["t".to_owned()], &Default::default()).await.unwrap();
         let table = snapshot.table("t").unwrap();
@@ -178,7 +178,7 @@ async fn lists_of_files_come_and_go() {
         assert!(table.files.len() <= 6, "round {round}: {} files in the manifest", table.files.len());
     }
     assert!(lists > 3, "{lists}");
-    two.maintain(Duties::ALL).await.unwrap();
+    two.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&one, &here, "t").await.unwrap(), expected);
     let report = one.check().await.unwrap();
     assert!(report.is_clean(), "{report}");

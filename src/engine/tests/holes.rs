@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::oracle::*;
-use crate::engine::{Database, Duties, Engine, EngineOptions};
+use crate::engine::{Database, Engine, EngineOptions, Tasks};
 use crate::ledger::{CommitId, Manifest};
 use crate::model::clock::{Clock, ManualClock, SharedClock};
+use crate::model::paths;
 use crate::model::{ColumnKind, DatabaseId, DatabaseOptions, FieldType};
-use crate::store::fault::{Fault, Faults, Operation};
-use crate::store::{CreateOutcome, Store, paths};
+use crate::store::fault::{Fault, Faults, RequestKind};
+use crate::store::{CreateOutcome, Store};
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 /// More than the manifests that are always kept.
 const COMMITS: usize = 110;
-const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
-const COLLECT: Duties = Duties { collect: true, ..Duties::NONE };
+const FLUSH: Tasks = Tasks { flush: true, ..Tasks::NONE };
+const COLLECT: Tasks = Tasks { collect: true, ..Tasks::NONE };
 
 /// A store with the time of `truth`, and a process that keeps nothing longer than it must.
 async fn world(truth: &Arc<ManualClock>) -> Store {
@@ -41,14 +42,14 @@ async fn commit_often(engine: &Engine, database: &Database, prefix: &str, commit
     }
 }
 
-async fn rows(store: &Store, clock: SharedClock, name: &str) -> Rows {
+async fn rows(store: &Store, clock: SharedClock, name: &str) -> OracleRows {
     let reader = process_with(store, clock).await;
     let database = reader.database(TENANT, name).await.unwrap();
     read(&reader, &database, "t").await.unwrap()
 }
 
-fn expected(texts: &[&str]) -> Rows {
-    let mut rows = Rows::new();
+fn expected(texts: &[&str]) -> OracleRows {
+    let mut rows = OracleRows::new();
     texts.iter().for_each(|text| expect(&mut rows, text));
     rows
 }
@@ -115,7 +116,7 @@ async fn a_process_whose_clocks_stood_still_learns_the_time_from_the_store() {
         truth.set(truth.now() + 2 * HOUR);
         other.maintain(FLUSH).await.unwrap();
         write(&other, &there, "t v=3 3").await.unwrap();
-        other.maintain(Duties::ALL).await.unwrap();
+        other.maintain(Tasks::ALL).await.unwrap();
     }
     write(&writer, &here, "t v=4 4").await.unwrap();
     let all = expected(&["t v=1 1", "t v=2 2", "t v=3 3", "t v=4 4"]);
@@ -147,7 +148,7 @@ async fn history(seed: u64) {
         let database = public(&engine).await;
         processes.push((clock, engine, database));
     }
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for round in 0..60 {
         let (_, engine, database) = &processes[roll(4) as usize];
         match roll(8) {
@@ -205,14 +206,14 @@ async fn a_write_acknowledged_during_a_list_is_not_forgotten_by_it() {
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t v=1 1").await.unwrap();
-    let listing = database.open.ledger.load(&store).await.unwrap();
+    let listing = database.handle.ledger.load(&store).await.unwrap();
     write(&engine, &database, "t v=2 2").await.unwrap();
-    database.open.learn_tail(&listing);
-    assert_eq!(database.open.tail().segments, 2);
+    database.handle.learn_tail(&listing);
+    assert_eq!(database.handle.tail().segments, 2);
     // What others have settled meanwhile is gone from the next one.
     process(&store, 2).await.maintain(FLUSH).await.unwrap();
-    database.open.learn_tail(&database.open.ledger.load(&store).await.unwrap());
-    assert_eq!(database.open.tail().segments, 0);
+    database.handle.learn_tail(&database.handle.ledger.load(&store).await.unwrap());
+    assert_eq!(database.handle.tail().segments, 0);
 }
 
 /// Data files take so long.
@@ -220,8 +221,8 @@ async fn a_write_acknowledged_during_a_list_is_not_forgotten_by_it() {
 struct SlowFiles(Duration);
 
 impl Faults for SlowFiles {
-    fn before(&self, operation: Operation, path: &str) -> Fault {
-        let slow = operation == Operation::Create && path.contains("/data/");
+    fn before(&self, operation: RequestKind, path: &str) -> Fault {
+        let slow = operation == RequestKind::Create && path.contains("/data/");
         if slow { Fault::Delay(self.0) } else { Fault::Proceed }
     }
 }
@@ -267,8 +268,8 @@ async fn the_check_sees_strays_forks_gaps_and_foreign_folders() {
     let database = public(&engine).await;
     write(&engine, &database, "t v=1 1").await.unwrap();
     commit_often(&engine, &database, "other", COMMITS).await;
-    let newest = database.open.ledger.cached().unwrap();
-    let root = database.open.root();
+    let newest = database.handle.ledger.cached().unwrap();
+    let root = database.handle.root();
     for version in 1..=5 {
         store.delete(&paths::manifest(root, version)).await.unwrap();
     }
@@ -311,7 +312,7 @@ async fn the_check_counts_segments_that_landed_after_their_epoch_was_sealed() {
     let engine = process_with(&store, truth.clone()).await;
     let database = public(&engine).await;
     write(&engine, &database, "t v=1 1").await.unwrap();
-    let log = store.list(&paths::log_prefix(database.open.root()), None).await.unwrap();
+    let log = store.list(&paths::log_prefix(database.handle.root()), None).await.unwrap();
     let segment = log.into_iter().rfind(|entry| entry.path.ends_with(".wal")).unwrap().path;
     let bytes = store.get(&segment).await.unwrap().unwrap();
     engine.maintain(FLUSH).await.unwrap();

@@ -2,17 +2,15 @@
 
 use super::oracle::*;
 use crate::database::Edit;
-use crate::engine::{Database, Duties, Engine, Losses};
+use crate::engine::{Database, Engine, Losses, Tasks};
 use crate::ledger::Manifest;
 use crate::model::Code;
-use crate::store::{
-    Store,
-    paths::{self, LogName, SegmentName},
-};
+use crate::model::paths::{self, LogName, SegmentName};
+use crate::store::Store;
 
 /// The segments in the log, in the order of their writes.
 async fn segments(store: &Store, database: &Database) -> Vec<SegmentName> {
-    let prefix = paths::log_prefix(database.open.root());
+    let prefix = paths::log_prefix(database.handle.root());
     let listed = store.list(&prefix, None).await.unwrap();
     let names = listed.iter().map(|entry| LogName::parse(entry.path.strip_prefix(&prefix).unwrap()).unwrap());
     let mut names: Vec<_> =
@@ -30,13 +28,13 @@ async fn without(missing: usize) -> (Store, Engine, Database, SegmentName) {
         write(&writer, &database, &format!("t,host=h{number} v={number} {number}")).await.unwrap();
     }
     let name = segments(&store, &database).await[missing];
-    store.delete(&name.path(database.open.root())).await.unwrap();
+    store.delete(&name.path(database.handle.root())).await.unwrap();
     let other = process(&store, 4).await;
     let database = public(&other).await;
     (store, other, database, name)
 }
 
-const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
+const FLUSH: Tasks = Tasks { flush: true, ..Tasks::NONE };
 
 #[tokio::test]
 async fn a_lost_segment_is_an_error_and_not_fewer_rows() {
@@ -71,13 +69,13 @@ async fn a_segment_that_is_restored_is_there_again() {
     for number in 0..3 {
         write(&engine, &database, &format!("t,host=h{number} v={number} {number}")).await.unwrap();
     }
-    let path = segments(&store, &database).await[1].path(database.open.root());
+    let path = segments(&store, &database).await[1].path(database.handle.root());
     let bytes = store.get(&path).await.unwrap().unwrap();
     store.delete(&path).await.unwrap();
     assert!(read(&engine, &database, "t").await.is_err());
     assert!(matches!(store.create(&path, bytes).await, crate::store::CreateOutcome::Created));
     assert_eq!(read(&engine, &database, "t").await.unwrap().len(), 3);
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&engine, &database, "t").await.unwrap().len(), 3);
 }
 
@@ -89,8 +87,8 @@ async fn a_store_of_format_3_is_written_as_it_is_and_then_moved_on() {
     let engine = process(&store, 2).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 1").await.unwrap();
-    let root = database.open.root().to_owned();
-    let newest = database.open.ledger.load(&store).await.unwrap().manifest;
+    let root = database.handle.root().to_owned();
+    let newest = database.handle.ledger.load(&store).await.unwrap().manifest;
     let old = Manifest { format: 3, ..newest.as_ref().clone() }.encode().unwrap();
     assert!(old.starts_with(b"siltdb-manifest 3 "));
     store.overwrite(&paths::manifest(&root, newest.version), old).await.unwrap();
@@ -105,7 +103,7 @@ async fn a_store_of_format_3_is_written_as_it_is_and_then_moved_on() {
     write(&engine, &database, "t,host=b w=1 3").await.unwrap();
     assert_eq!(places(&segments(&store, &database).await), [true, false, false, true]);
     assert_eq!(read(&engine, &database, "t").await.unwrap().len(), 3);
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&engine, &database, "t").await.unwrap().len(), 3);
     assert!(engine.check().await.unwrap().is_clean());
 }
@@ -119,12 +117,12 @@ async fn a_frozen_segment_that_is_lost_is_an_error_until_it_is_given_up() {
     for number in 0..3 {
         write(&engine, &database, &format!("t,host=h{number} v={number} {number}")).await.unwrap();
     }
-    let open = &database.open;
-    open.commit(&store, engine.limits(), &Edit::Seal).await.unwrap();
-    let sealed = engine.look(open, &store).await.unwrap();
-    engine.freeze(open, &store, &sealed, Losses::Refused).await.unwrap().unwrap();
+    let handle = &database.handle;
+    handle.commit(&store, engine.limits(), &Edit::Seal).await.unwrap();
+    let sealed = engine.look(handle, &store).await.unwrap();
+    engine.freeze(handle, &store, &sealed, Losses::Refused).await.unwrap().unwrap();
     let name = segments(&store, &database).await[2];
-    store.delete(&name.path(open.root())).await.unwrap();
+    store.delete(&name.path(handle.root())).await.unwrap();
 
     let other = process(&store, 4).await;
     let database = public(&other).await;
@@ -153,7 +151,7 @@ async fn the_last_segment_is_missed_by_who_knows_it() {
     write(&writer, &here, "t,host=a v=1 1").await.unwrap();
     write(&writer, &here, "t,host=b v=1 2").await.unwrap();
     assert_eq!(read(&reader, &there, "t").await.unwrap().len(), 2);
-    let path = segments(&store, &here).await[1].path(here.open.root());
+    let path = segments(&store, &here).await[1].path(here.handle.root());
     let bytes = store.get(&path).await.unwrap().unwrap();
     store.delete(&path).await.unwrap();
     for _ in 0..2 {

@@ -10,11 +10,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::database::Sizes;
 use crate::engine::{Database, Engine, EngineOptions, TableSnapshot};
-use crate::merge::{self, Key};
+use crate::merge::{self, KeyColumns};
 use crate::model::clock::{ManualClock, SharedClock};
-use crate::model::{ColumnKind, FieldType, OrderKey, PointBatch, Precision, Result, Sum, TenantId};
+use crate::model::paths;
+use crate::model::{ColumnKind, Digest, FieldType, OrderKey, PointBatch, Precision, Result, TenantId};
 use crate::parse;
-use crate::store::{CreateOutcome, Meter, Store, paths, probe};
+use crate::store::{CreateOutcome, Meter, Store, probe};
 use crate::table;
 
 pub const TENANT: TenantId = TenantId(1);
@@ -22,7 +23,7 @@ pub const TENANT: TenantId = TenantId(1);
 pub const NOW: i64 = 1_795_478_400_000_000_000;
 
 /// (tag, time) → field → value as text.
-pub type Rows = BTreeMap<(Option<String>, i64), BTreeMap<String, String>>;
+pub type OracleRows = BTreeMap<(Option<String>, i64), BTreeMap<String, String>>;
 
 pub fn clock(seed: u64) -> SharedClock {
     Arc::new(ManualClock::new(NOW, seed))
@@ -71,16 +72,16 @@ pub async fn public(engine: &Engine) -> Database {
 }
 
 /// All rows of a table as a query sees them, merged from files and tail.
-pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<Rows> {
+pub async fn read(engine: &Engine, database: &Database, name: &str) -> Result<OracleRows> {
     let snapshot = engine.snapshot(database, &[name.to_owned()], &Arc::new(Meter::default())).await?;
     match snapshot.table(name) {
         Some(table) => rows_of(engine, &table).await,
-        None => Ok(Rows::new()),
+        None => Ok(OracleRows::new()),
     }
 }
 
-async fn rows_of(engine: &Engine, table: &TableSnapshot) -> Result<Rows> {
-    let mut rows = Rows::new();
+async fn rows_of(engine: &Engine, table: &TableSnapshot) -> Result<OracleRows> {
+    let mut rows = OracleRows::new();
     for batch in &batches_of(engine, engine.store(), table).await? {
         for row in 0..batch.num_rows() {
             let (key, fields) = row_of(table, batch, row);
@@ -98,18 +99,18 @@ pub async fn batches_of(engine: &Engine, store: &Store, table: &TableSnapshot) -
         sources.push((file.order.first, rows));
     }
     let all: Vec<usize> = (0..table.schema.columns.len()).collect();
-    let arrangement = table.arrangement(&all)?;
+    let projection = table.projection(&all)?;
     for part in &table.tail {
-        sources.push((part.order, stream::iter([arrangement.of(&part.rows().batch)]).boxed()));
+        sources.push((part.order, stream::iter([projection.project(&part.rows().batch)]).boxed()));
     }
     sources.sort_by_key(|(order, _)| *order);
     let merged = merge::merge(
         sources.into_iter().map(|(_, source)| source).collect(),
         table.schema.query_schema(table.precision),
-        Key::of(&table.schema),
+        KeyColumns::of(&table.schema),
         table.schema.columns.iter().map(|column| column.id).collect(),
         1_000,
-        Some(Arc::new(Mutex::new(Sum::default()))),
+        Some(Arc::new(Mutex::new(Digest::default()))),
     );
     merged.try_collect().await
 }
@@ -137,7 +138,7 @@ fn row_of(table: &TableSnapshot, batch: &RecordBatch, row: usize) -> ((Option<St
 }
 
 /// Applies written text to expected rows: `t,host=a v=1,w="x" 5`.
-pub fn expect(rows: &mut Rows, text: &str) {
+pub fn expect(rows: &mut OracleRows, text: &str) {
     for line in text.lines() {
         let (head, rest) = line.split_once(' ').unwrap();
         let (fields, time) = rest.rsplit_once(' ').unwrap();

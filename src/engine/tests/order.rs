@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::oracle::*;
-use crate::engine::{Database, Duties, Engine};
+use crate::engine::{Database, Engine, Tasks};
 use crate::model::clock::{Clock, ManualClock};
 use crate::store::{Meter, Store};
 
@@ -114,7 +114,7 @@ async fn history(seed: u64, is_dated: bool) {
                 processes[one].clock.slept.fetch_add(HOUR, Ordering::SeqCst);
                 world.pass(HOUR);
             }
-            3 => drop(processes[one].engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap()),
+            3 => drop(processes[one].engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap()),
             _ => {
                 write(&processes[one].engine, &processes[one].database, &format!("t,host=a v={step},w{one}=1i 7"))
                     .await

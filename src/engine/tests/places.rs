@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::oracle::*;
-use crate::engine::{Duties, Effort, Engine, EngineOptions};
+use crate::engine::{Budget, Engine, EngineOptions, Tasks};
 use crate::model::{Code, DatabaseId, Error};
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 use crate::store::{CreateOutcome, Store};
 
 async fn paths_of(store: &Store) -> Vec<String> {
@@ -38,10 +38,10 @@ async fn who_makes_no_store_writes_nothing_where_none_is() {
     assert_eq!(error.code, Code::NoStore);
     assert!(error.message.starts_with("no SiltDB store at file:///"), "{error}");
     let lazy = Engine::lazy(store.clone(), clock(1), options(2));
-    assert_eq!(lazy.tend_due(Effort::default()).await.unwrap(), Default::default());
-    let tended = lazy.tend_database(TENANT, DatabaseId(7), Duties::ALL, Effort::default()).await;
+    assert_eq!(lazy.maintain_due(Budget::default()).await.unwrap(), Default::default());
+    let tended = lazy.maintain_database(TENANT, DatabaseId(7), Tasks::ALL, Budget::default()).await;
     assert_eq!(tended.unwrap_err().code, Code::NoStore);
-    assert_eq!(lazy.maintain(Duties::ALL).await.unwrap_err().code, Code::NoStore);
+    assert_eq!(lazy.maintain(Tasks::ALL).await.unwrap_err().code, Code::NoStore);
     assert_eq!(lazy.check().await.unwrap_err().code, Code::NoStore);
     assert_eq!(store.totals().snapshot().puts, 0);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -79,12 +79,12 @@ async fn a_store_that_has_lost_its_catalog_is_not_begun_anew() {
     let engine = process(&store, 2).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 10").await.unwrap();
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     expect(&mut expected, "t,host=a v=1 10");
     let (catalog, away) = (directory.path().join("sys"), tempfile::tempdir().unwrap());
     for settled in [false, true] {
         if settled {
-            engine.maintain(Duties::ALL).await.unwrap();
+            engine.maintain(Tasks::ALL).await.unwrap();
         }
         fs::rename(&catalog, away.path().join("sys")).unwrap();
         let before = paths_of(&store).await;
@@ -93,7 +93,7 @@ async fn a_store_that_has_lost_its_catalog_is_not_begun_anew() {
             Engine::open(store.clone(), clock(3), options(2)).await.unwrap_err(),
             existing(&store).await.unwrap_err(),
             lazy.authenticate("root", "").await.unwrap_err(),
-            lazy.tend_due(Effort::default()).await.unwrap_err(),
+            lazy.maintain_due(Budget::default()).await.unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.code, Code::Corrupt);
@@ -116,12 +116,12 @@ struct DiesAt {
 }
 
 impl Faults for DiesAt {
-    fn before(&self, _operation: Operation, _path: &str) -> Fault {
+    fn before(&self, _operation: RequestKind, _path: &str) -> Fault {
         let request = self.seen.fetch_add(1, Ordering::SeqCst);
         if request < self.at || (self.lands && request == self.at) { Fault::Proceed } else { Fault::Hang }
     }
 
-    fn after(&self, _operation: Operation, _path: &str) -> Fault {
+    fn after(&self, _operation: RequestKind, _path: &str) -> Fault {
         let last = self.seen.load(Ordering::SeqCst) > self.at;
         if last { Fault::Delay(Duration::MAX / 4) } else { Fault::Proceed }
     }

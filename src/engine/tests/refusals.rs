@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::oracle::*;
-use crate::engine::{Duties, Engine, run_background, watch_refusals};
+use crate::engine::{Engine, Tasks, run_background, watch_refusals};
 use crate::model::{Code, Result};
 use crate::store::Store;
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 
 /// Takes a number of writes, and then none.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ impl Room {
 }
 
 impl Faults for Room {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
-        if matches!(operation, Operation::Get | Operation::List | Operation::Delete) {
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
+        if matches!(operation, RequestKind::Get | RequestKind::List | RequestKind::Delete) {
             return Fault::Proceed;
         }
         let take = |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
@@ -70,16 +70,16 @@ async fn stops_at(fault: &Fault, code: Code, writes: usize) -> bool {
     let (store, room) = limited(&calm, fault);
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for (number, text) in TEXTS.iter().enumerate() {
         write(&engine, &database, text).await.unwrap();
         expect(&mut expected, text);
         if number == 0 {
-            engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+            engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
         }
     }
     room.left.store(writes, Ordering::SeqCst);
-    let done = engine.maintain(Duties::ALL).await;
+    let done = engine.maintain(Tasks::ALL).await;
     let stopped = room.left.load(Ordering::SeqCst) == 0 && done.is_err();
     room.none();
     let context = format!("{fault:?} after {writes} writes");
@@ -104,7 +104,7 @@ async fn stops_at(fault: &Fault, code: Code, writes: usize) -> bool {
     write(&engine, &database, "t,host=e v=6 30").await.unwrap();
     expect(&mut expected, "t,host=e v=6 30");
     assert_eq!(store.refusal(), None, "{context}");
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&other, &public(&other).await, "t").await.unwrap(), expected, "{context}");
     let report = engine.check().await.unwrap();
     assert!(report.is_clean(), "{context}: {report}");
@@ -119,13 +119,13 @@ async fn a_query_that_cannot_freeze_answers_all_the_same() {
     let (store, room) = limited(&calm, &Fault::Full);
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for text in ["t,host=a v=1 10", "t,host=a v=2 10", "t,host=b v=3 10"] {
         write(&engine, &database, text).await.unwrap();
         expect(&mut expected, text);
     }
     let seal = crate::database::Edit::Seal;
-    database.open.commit(&store, engine.limits(), &seal).await.unwrap();
+    database.handle.commit(&store, engine.limits(), &seal).await.unwrap();
     write(&engine, &database, "t,host=c v=4 10").await.unwrap();
     expect(&mut expected, "t,host=c v=4 10");
     room.none();
@@ -142,7 +142,7 @@ async fn a_query_that_cannot_freeze_answers_all_the_same() {
 }
 
 async fn read_manifest_is_sealed(engine: &Engine, database: &crate::engine::Database) -> bool {
-    let state = &database.open.ledger.load(engine.store()).await.unwrap().manifest.state;
+    let state = &database.handle.ledger.load(engine.store()).await.unwrap().manifest.state;
     state.is_sealed() && state.frozen.is_none()
 }
 
@@ -206,7 +206,7 @@ async fn an_hour_without_writes_is_two_lines_in_the_log_and_few_attempts() -> Re
         let logged = log.take();
         assert_eq!(logged.lines().count(), 1, "{logged}");
         assert!(logged.contains("INFO") && logged.contains("takes writes again"), "{logged}");
-        assert_eq!(database.open.tail().segments, 0, "it was settled");
+        assert_eq!(database.handle.tail().segments, 0, "it was settled");
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
     Ok(())
@@ -244,8 +244,8 @@ async fn a_failure_that_lasts_is_said_once() -> Result<()> {
 struct Gone(AtomicBool);
 
 impl Faults for Gone {
-    fn before(&self, operation: Operation, _path: &str) -> Fault {
-        let is_gone = operation == Operation::List && self.0.load(Ordering::SeqCst);
+    fn before(&self, operation: RequestKind, _path: &str) -> Fault {
+        let is_gone = operation == RequestKind::List && self.0.load(Ordering::SeqCst);
         if is_gone { Fault::Refuse } else { Fault::Proceed }
     }
 }

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use super::oracle::*;
 use crate::database::Edit;
-use crate::engine::{Duties, Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Tasks};
 use crate::model::clock::{ManualClock, SharedClock};
 use crate::model::limits::Limits;
+use crate::model::paths;
 use crate::model::{Code, ColumnKind, DatabaseOptions, FieldType, OrderKey, Precision};
-use crate::store::{Meter, Store, paths};
+use crate::store::{Meter, Store};
 
 #[tokio::test]
 async fn what_is_written_is_read_before_and_after_settling() {
     let store = empty_store().await;
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for text in [
         "t,host=a v=1 10\nt,host=b v=2 10",
         "t,host=a w=\"x\" 10\nt v=3 99",
@@ -27,12 +28,12 @@ async fn what_is_written_is_read_before_and_after_settling() {
         assert_eq!(read(&engine, &database, "t").await.unwrap(), expected);
     }
     for _ in 0..2 {
-        let report = engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+        let report = engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
         assert_eq!(read(&engine, &database, "t").await.unwrap(), expected, "{report}");
     }
     write(&engine, &database, "t,host=a v=6 10").await.unwrap();
     expect(&mut expected, "t,host=a v=6 10");
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&engine, &database, "t").await.unwrap(), expected);
     let report = engine.check().await.unwrap();
     assert!(report.is_clean(), "{report}");
@@ -60,14 +61,14 @@ async fn another_process_sees_a_write_at_once() {
     let store = empty_store().await;
     let (one, two) = (process(&store, 1).await, process(&store, 2).await);
     let (here, there) = (public(&one).await, public(&two).await);
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     for round in 0..5 {
         let text = format!("t,host=a v={round} {round}");
         write(&one, &here, &text).await.unwrap();
         expect(&mut expected, &text);
         assert_eq!(read(&two, &there, "t").await.unwrap(), expected);
         if round == 2 {
-            two.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+            two.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
         }
     }
 }
@@ -84,10 +85,10 @@ async fn a_process_that_only_writes_is_not_held_up_by_what_others_have_settled()
     for number in 0..20 {
         write(&writer, &database, &format!("t,host=a v=1 {number}")).await.unwrap();
         if number % 3 == 2 {
-            keeper.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+            keeper.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
         }
     }
-    assert!(database.open.tail().segments <= 4);
+    assert!(database.handle.tail().segments <= 4);
 }
 
 #[tokio::test]
@@ -95,11 +96,11 @@ async fn the_oldest_segment_need_not_be_of_the_oldest_epoch() {
     let store = empty_store().await;
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
-    assert_eq!(database.open.oldest(), None);
+    assert_eq!(database.handle.oldest(), None);
     let (ahead, normal) = (9_000, 1_000);
-    database.open.grow_tail(OrderKey { epoch: 1, clock: ahead, writer: 1 }, 10);
-    database.open.grow_tail(OrderKey { epoch: 2, clock: normal, writer: 2 }, 10);
-    assert_eq!(database.open.oldest(), Some(normal));
+    database.handle.grow_tail(OrderKey { epoch: 1, clock: ahead, writer: 1 }, 10);
+    database.handle.grow_tail(OrderKey { epoch: 2, clock: normal, writer: 2 }, 10);
+    assert_eq!(database.handle.oldest(), Some(normal));
 }
 
 #[tokio::test]
@@ -109,15 +110,15 @@ async fn a_hint_that_lies_hides_nothing() {
     let database = public(&writer).await;
     write(&writer, &database, "t,host=a v=1 10").await.unwrap();
     // The hint of a database whose floor is far above: a LIST from there shows the manifest and no segment.
-    let root = database.open.root();
-    let mut lie = database.open.ledger.cached().unwrap().as_ref().clone();
+    let root = database.handle.root();
+    let mut lie = database.handle.ledger.cached().unwrap().as_ref().clone();
     lie.version = 3;
     lie.state.epoch = 2;
     lie.state.floor = 2;
     store.overwrite(&paths::hint(root), lie.encode().unwrap()).await.unwrap();
     let reader = process(&store, 2).await;
-    let open = reader.open_database(database.tenant, database.id);
-    assert_eq!(open.ledger.load(&store).await.unwrap().segments.len(), 1);
+    let handle = reader.open_database(database.tenant, database.id);
+    assert_eq!(handle.ledger.load(&store).await.unwrap().segments.len(), 1);
 }
 
 #[tokio::test]
@@ -140,7 +141,7 @@ async fn a_dropped_table_is_gone_and_its_name_free() {
     let (one, two) = (process(&store, 1).await, process(&store, 2).await);
     let (here, there) = (public(&one).await, public(&two).await);
     write(&one, &here, "t,host=a v=1 10").await.unwrap();
-    one.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    one.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
     write(&two, &there, "t,host=a v=2 20").await.unwrap();
     one.drop_table(&here, "t", false).await.unwrap();
     assert!(read(&two, &there, "t").await.unwrap().is_empty());
@@ -148,10 +149,10 @@ async fn a_dropped_table_is_gone_and_its_name_free() {
     one.drop_table(&here, "t", true).await.unwrap();
     // The other process still has the old table in mind; its field had another type.
     write(&two, &there, "t,host=a v=\"new\" 10").await.unwrap();
-    let mut expected = Rows::new();
+    let mut expected = OracleRows::new();
     expect(&mut expected, "t,host=a v=\"new\" 10");
     assert_eq!(read(&one, &here, "t").await.unwrap(), expected);
-    one.maintain(Duties::ALL).await.unwrap();
+    one.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(read(&one, &here, "t").await.unwrap(), expected);
     assert!(one.check().await.unwrap().is_clean());
 }
@@ -192,7 +193,7 @@ async fn a_drop_that_stopped_half_way_does_not_hold_the_name() {
         engine.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
         let air = engine.database(TENANT, "air").await.unwrap();
         // The manifest's half of a drop.
-        engine.commit_helping(&air, &Edit::DropDatabase).await.unwrap();
+        engine.commit_after_flush(&air, &Edit::DropDatabase).await.unwrap();
         assert_eq!(engine.database(TENANT, "air").await.unwrap_err().code, Code::DatabaseNotFound);
         if finish {
             engine.drop_database(TENANT, "air", false).await.unwrap();
@@ -218,10 +219,10 @@ async fn expired_points_are_refused_and_their_files_go() {
     let error = write(&engine, &database, &format!("t v=1 {NOW}\nt v=1 {old}")).await.unwrap_err();
     assert_eq!(error.code, Code::PointExpired);
     write(&engine, &database, &format!("t v=1 {NOW}")).await.unwrap();
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(engine.check().await.unwrap().files, 1);
     clock.set(NOW + 3 * 86_400_000_000_000);
-    let report = engine.maintain(Duties::ALL).await.unwrap();
+    let report = engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(report.expired, 1);
     let report = engine.check().await.unwrap();
     assert!(report.is_clean() && report.files == 0, "{report}");
@@ -252,7 +253,7 @@ async fn damage_is_an_error_and_check_names_it() {
     let engine = process(&store, 1).await;
     let database = public(&engine).await;
     write(&engine, &database, "t,host=a v=1 10").await.unwrap();
-    engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
     let root = paths::database_root(TENANT, database.id);
     let file = store.list(&format!("{root}data/"), None).await.unwrap().remove(0);
     let bytes = store.get(&file.path).await.unwrap().unwrap();
@@ -276,7 +277,7 @@ async fn damage_is_an_error_and_check_names_it() {
     let error = read(&fresh, &here, "t").await.unwrap_err();
     assert_eq!(error.code, Code::Corrupt);
     assert!(error.message.contains(&segment.path), "{error}");
-    assert_eq!(fresh.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap_err().code, Code::Corrupt);
+    assert_eq!(fresh.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap_err().code, Code::Corrupt);
 }
 
 #[tokio::test]
@@ -286,7 +287,7 @@ async fn damage_is_not_merged_on() {
     let database = public(&engine).await;
     for line in ["t,host=a v=1,w=1 10", "t,host=a v=2 10"] {
         write(&engine, &database, line).await.unwrap();
-        engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+        engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
     }
     let root = paths::database_root(TENANT, database.id);
     let files = store.list(&format!("{root}data/"), None).await.unwrap();
@@ -297,13 +298,13 @@ async fn damage_is_not_merged_on() {
         let mut damaged = bytes.to_vec();
         damaged[bytes.len() / 4] ^= 1;
         store.overwrite(&file.path, damaged.into()).await.unwrap();
-        let error = process(&store, 2).await.maintain(Duties::ALL).await.unwrap_err();
+        let error = process(&store, 2).await.maintain(Tasks::ALL).await.unwrap_err();
         assert_eq!(error.code, Code::Corrupt);
         assert!(error.message.starts_with("table 't': ") && error.message.contains(&file.path), "{error}");
         assert_eq!(store.list(&paths::log_prefix(&root), None).await.unwrap(), before, "nothing was committed");
         store.overwrite(&file.path, bytes).await.unwrap();
     }
-    process(&store, 3).await.maintain(Duties::ALL).await.unwrap();
+    process(&store, 3).await.maintain(Tasks::ALL).await.unwrap();
     assert!(process(&store, 4).await.check().await.unwrap().is_clean());
 }
 
@@ -318,7 +319,7 @@ async fn writers_wait_their_turn_when_too_much_is_unsettled() {
         write(&engine, &database, &format!("t v=1 {time}")).await.unwrap();
     }
     assert_eq!(write(&engine, &database, "t v=1 9").await.unwrap_err().code, Code::TooManyWrites);
-    engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+    engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
     write(&engine, &database, "t v=1 9").await.unwrap();
 }
 
@@ -331,21 +332,21 @@ async fn what_a_dropped_database_leaves_is_collected() {
     engine.create_database(TENANT, "air", DatabaseOptions::default(), false).await.unwrap();
     let air = engine.database(TENANT, "air").await.unwrap();
     write(&engine, &air, "t v=1 1").await.unwrap();
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     write(&engine, &air, "t v=2 2").await.unwrap();
     let root = format!("t/{TENANT}/d/{}/", air.id);
     engine.drop_database(TENANT, "air", false).await.unwrap();
     let before = store.list(&root, None).await.unwrap();
     assert!(before.len() > 3);
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     let still = "what others may have proven within the hour is there, even without any grace";
     assert_eq!(store.list(&root, None).await.unwrap(), before, "{still}");
     clock.set(NOW + 61 * 60 * 1_000_000_000);
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     let left = store.list(&root, None).await.unwrap();
     assert!(left.len() == 1 && left[0].path.ends_with(".m"), "{left:?}");
     clock.set(NOW + 31 * 24 * 3_600 * 1_000_000_000);
-    engine.maintain(Duties::ALL).await.unwrap();
+    engine.maintain(Tasks::ALL).await.unwrap();
     assert_eq!(store.list(&root, None).await.unwrap(), []);
     assert!(engine.check().await.unwrap().is_clean());
 }

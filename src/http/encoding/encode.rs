@@ -16,7 +16,7 @@ const BROTLI_BUFFER_BYTES: usize = 16 << 10;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Writes one encoded stream. Output appears in the caller's buffer as the codec makes it.
-pub struct Encoder(Codec);
+pub struct ContentEncoder(Codec);
 
 enum Codec {
     Identity,
@@ -27,14 +27,14 @@ enum Codec {
     Compress(Box<Compressor>),
 }
 
-impl Encoder {
+impl ContentEncoder {
     /// A new stream of a coding.
     ///
     /// # Errors
     /// When the codec cannot get its memory.
-    pub fn new(coding: Coding) -> Result<Encoder> {
+    pub fn new(coding: Coding) -> Result<ContentEncoder> {
         let level = Compression::new(DEFLATE_LEVEL);
-        Ok(Encoder(match coding {
+        Ok(ContentEncoder(match coding {
             Coding::Identity => Codec::Identity,
             Coding::Gzip => Codec::Gzip(GzEncoder::new(Vec::new(), level)),
             Coding::Deflate => Codec::Deflate(ZlibEncoder::new(Vec::new(), level)),

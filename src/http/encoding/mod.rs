@@ -1,6 +1,6 @@
 //! Content codings (RFC 9110 section 8.4): which one a client gets, and the codecs.
 //!
-//! In: `Accept-Encoding` and `Content-Encoding` headers, bytes. Out: a [`Coding`], an [`Encoder`]
+//! In: `Accept-Encoding` and `Content-Encoding` headers, bytes. Out: a [`Coding`], a [`ContentEncoder`]
 //! that can be flushed after every batch of rows, bodies decoded within a limit. Invariants: one
 //! encoder makes one stream; a body is never decoded past its limit. Never: more than one layer.
 //!
@@ -13,9 +13,9 @@ mod encode;
 mod tests;
 
 pub use decode::decode;
-pub use encode::Encoder;
+pub use encode::ContentEncoder;
 
-use crate::format::weighted_list;
+use super::accept::weighted_list;
 use crate::model::{Code, Error, Result};
 
 /// A way to write a body's bytes.

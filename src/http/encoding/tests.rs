@@ -38,7 +38,7 @@ fn inputs() -> Vec<Vec<u8>> {
 }
 
 fn encode(coding: Coding, data: &[u8], chunk: usize, flush: bool) -> Vec<u8> {
-    let mut encoder = Encoder::new(coding).unwrap();
+    let mut encoder = ContentEncoder::new(coding).unwrap();
     let mut out = Vec::new();
     for part in data.chunks(chunk) {
         encoder.write(part, &mut out).unwrap();
@@ -105,7 +105,7 @@ fn gzip_reads_what_we_compress() {
 #[test]
 fn a_flush_makes_all_rows_readable() {
     for coding in ALL {
-        let mut encoder = Encoder::new(coding).unwrap();
+        let mut encoder = ContentEncoder::new(coding).unwrap();
         let mut out = Vec::new();
         for part in [b"first\n".as_slice(), b"second\n"] {
             encoder.write(part, &mut out).unwrap();

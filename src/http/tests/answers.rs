@@ -9,21 +9,22 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::format::Format;
-use crate::http::answer::{Answer, Limits};
+use crate::http::query_response::{QueryResponse, ResponseLimits};
 use crate::store::Meter;
 
 fn batch(values: std::ops::Range<i64>) -> RecordBatch {
     RecordBatch::try_from_iter([("v", Arc::new(Int64Array::from_iter_values(values)) as ArrayRef)]).unwrap()
 }
 
-fn answer(batches: Vec<Result<RecordBatch>>, format: Format, chunked: bool) -> Answer {
+fn answer(batches: Vec<Result<RecordBatch>>, format: Format, chunked: bool) -> QueryResponse {
     let schema = batch(0..0).schema();
-    Answer { schema, batches: futures::stream::iter(batches).boxed(), format, coding: Coding::Identity, chunked }
+    QueryResponse { schema, batches: futures::stream::iter(batches).boxed(), format, coding: Coding::Identity, chunked }
 }
 
-const LIMITS: Limits = Limits { buffer_bytes: 10_000, idle: Duration::from_secs(60), time: Duration::from_secs(30) };
+const LIMITS: ResponseLimits =
+    ResponseLimits { buffer_bytes: 10_000, idle: Duration::from_secs(60), time: Duration::from_secs(30) };
 
-async fn respond(answer: Answer) -> Result<Response> {
+async fn respond(answer: QueryResponse) -> Result<Response> {
     let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
     let share = app().await.inner.queries.share();
     answer.respond(LIMITS, &Arc::new(Meter::new()), permit, share).await
@@ -55,7 +56,7 @@ async fn many_batches_are_one_document_in_one_stream() {
     for chunked in [true, false] {
         for coding in [Coding::Identity, Coding::Gzip, Coding::Compress] {
             let batches: Vec<_> = (0..100).map(|number| Ok(batch(number * 1_000..(number + 1) * 1_000))).collect();
-            let answer = Answer { coding, ..answer(batches, Format::Json, chunked) };
+            let answer = QueryResponse { coding, ..answer(batches, Format::Json, chunked) };
             let body = respond(answer).await.unwrap().into_body().collect().await.unwrap().to_bytes();
             let text = crate::http::encoding::decode(coding, &body, 1 << 24).unwrap();
             let rows: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
@@ -68,7 +69,7 @@ async fn many_batches_are_one_document_in_one_stream() {
 async fn rows_are_sent_as_they_come() {
     let (sender, receiver) = futures::channel::mpsc::unbounded();
     let batches = Box::pin(receiver);
-    let answer = Answer { batches, coding: Coding::Gzip, ..answer(Vec::new(), Format::NdJson, true) };
+    let answer = QueryResponse { batches, coding: Coding::Gzip, ..answer(Vec::new(), Format::NdJson, true) };
     sender.unbounded_send(Ok(batch(0..1))).unwrap();
     let mut frames = respond(answer).await.unwrap().into_body().into_data_stream();
     let mut decoder = flate2::write::GzDecoder::new(Vec::new());
@@ -96,7 +97,7 @@ type BoxedBatches = futures::stream::BoxStream<'static, Result<RecordBatch>>;
 #[tokio::test]
 async fn nothing_is_computed_for_a_client_that_left() {
     let (count, batches) = counted();
-    let response = respond(Answer { batches, ..answer(Vec::new(), Format::Csv, true) }).await.unwrap();
+    let response = respond(QueryResponse { batches, ..answer(Vec::new(), Format::Csv, true) }).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let before = count.load(Ordering::SeqCst);
     assert!(before < 10, "{before} batches were made for a client that reads nothing");
@@ -110,7 +111,7 @@ async fn a_client_that_stops_reading_is_given_up() {
     let (_, batches) = counted();
     let semaphore = Arc::new(Semaphore::new(1));
     let permit = semaphore.clone().acquire_owned().await.unwrap();
-    let answer = Answer { batches, ..answer(Vec::new(), Format::Csv, true) };
+    let answer = QueryResponse { batches, ..answer(Vec::new(), Format::Csv, true) };
     let share = app().await.inner.queries.share();
     let _response = answer.respond(LIMITS, &Arc::new(Meter::new()), permit, share).await.unwrap();
     assert_eq!(semaphore.available_permits(), 0);
@@ -122,7 +123,7 @@ async fn a_client_that_stops_reading_is_given_up() {
 async fn a_query_that_never_answers_is_given_up() {
     for chunked in [true, false] {
         let batches = futures::stream::pending().boxed();
-        let error = respond(Answer { batches, ..answer(Vec::new(), Format::Csv, chunked) }).await.unwrap_err();
+        let error = respond(QueryResponse { batches, ..answer(Vec::new(), Format::Csv, chunked) }).await.unwrap_err();
         assert_eq!(error.code, Code::QueryTimeout);
     }
 }
@@ -135,13 +136,13 @@ async fn a_table_holds_only_so_much() {
 }
 
 /// A result that is ready in many pieces, its permit's semaphore, and what tells of its memory.
-async fn ready() -> (Response, Arc<Semaphore>, crate::query::Share) {
+async fn ready() -> (Response, Arc<Semaphore>, crate::query::HeldMemory) {
     let semaphore = Arc::new(Semaphore::new(1));
     let permit = semaphore.clone().acquire_owned().await.unwrap();
     let share = app().await.inner.queries.share();
     let pool = share.split(0);
     let batches = (0..1_000).map(|_| Ok(batch(0..1_000))).collect();
-    let limits = Limits { buffer_bytes: 32 << 20, ..LIMITS };
+    let limits = ResponseLimits { buffer_bytes: 32 << 20, ..LIMITS };
     let answer = answer(batches, Format::Csv, false);
     (answer.respond(limits, &Arc::new(Meter::new()), permit, share).await.unwrap(), semaphore, pool)
 }

@@ -11,7 +11,7 @@ use super::server::{start, talk};
 use super::*;
 
 fn from(last: u8, mut request: Request<Body>) -> Request<Body> {
-    request.extensions_mut().insert(Sender(IpAddr::from([10, 0, 0, last])));
+    request.extensions_mut().insert(ClientAddress(IpAddr::from([10, 0, 0, last])));
     request
 }
 
@@ -142,7 +142,7 @@ async fn metrics_are_for_those_who_may_see_names() {
     assert!(page.text().contains("siltdb_logins_refused_total{reason=\"denied\"} 1"), "{}", page.text());
     let open = app_with(Limits::default(), HttpOptions { open_metrics: true, ..HttpOptions::default() }).await;
     assert_eq!(call(&open, "GET", "/metrics", &[], "").await.status, 200);
-    let alone = crate::http::scrape::router(closed.clone());
+    let alone = crate::http::metrics_page::router(closed.clone());
     for (target, status) in [("/metrics", 200), ("/api/v1/ping", 200), ("/api/v1/sql", 404)] {
         let response = alone.clone().oneshot(request("GET", target, &[], "")).await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{target}");

@@ -4,7 +4,7 @@
 use tokio::sync::Notify;
 
 use super::*;
-use crate::store::fault::{RandomFaults, ScriptedFaults, Step as Script};
+use crate::store::fault::{RandomFaults, ScriptedFault as Script, ScriptedFaults};
 
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -25,7 +25,7 @@ async fn manifest_at(store: &Store, version: u64) -> Option<Manifest<Numbers>> {
     store.get(&key).await.unwrap().map(|bytes| Manifest::decode(&key, &bytes, None).unwrap())
 }
 
-fn on_manifest(version: u64, operation: Operation, fault: Fault) -> Script {
+fn on_manifest(version: u64, operation: RequestKind, fault: Fault) -> Script {
     Script { operation, path: paths::manifest("r/", version), fault }
 }
 
@@ -36,7 +36,7 @@ fn on_manifest(version: u64, operation: Operation, fault: Fault) -> Script {
 async fn a_create_whose_answer_was_lost_is_not_sent_again_after_hours() {
     let store = Store::memory();
     begun(&store).await;
-    let faults = ScriptedFaults::new([on_manifest(2, Operation::Create, Fault::FailAfter)]);
+    let faults = ScriptedFaults::new([on_manifest(2, RequestKind::Create, Fault::FailAfter)]);
     let (suspended, time) = timed(2);
     let unlucky = store.with_faults(Arc::new(faults));
     let commit = tokio::spawn(async move { append(&suspended, &unlucky, 7).await });
@@ -132,7 +132,7 @@ async fn commit_asleep(ledger: &Ledger<Numbers>, time: &ManualClock, store: &Sto
         time.set(HOUR);
         let mut state = newest.state.clone();
         state.0.push(number);
-        Ok(Step::Commit { kind: "append", state, output: () })
+        Ok(CommitStep::Commit { kind: "append", state, output: () })
     });
     committed.await.map(|(manifest, ())| manifest.version)
 }
@@ -143,7 +143,7 @@ async fn an_outcome_that_could_not_be_looked_up_is_unknown() {
     begun(&store).await;
     let (sleeper, time) = timed(2);
     sleeper.load(&store).await.unwrap();
-    let refused = store.with_faults(Arc::new(ScriptedFaults::on(Operation::List, [Fault::Refuse])));
+    let refused = store.with_faults(Arc::new(ScriptedFaults::on(RequestKind::List, [Fault::Refuse])));
     let error = commit_asleep(&sleeper, &time, &refused, 7).await.unwrap_err();
     assert_eq!(error.code, Code::OutcomeUnknown);
     assert!(error.message.contains("whether commit \"append\" took place is unknown"), "{error}");
@@ -177,12 +177,12 @@ struct StopAfter {
 }
 
 impl Faults for StopAfter {
-    fn before(&self, _: Operation, _: &str) -> Fault {
+    fn before(&self, _: RequestKind, _: &str) -> Fault {
         Fault::Proceed
     }
 
-    fn after(&self, operation: Operation, path: &str) -> Fault {
-        if operation == Operation::Create && path == self.path {
+    fn after(&self, operation: RequestKind, path: &str) -> Fault {
+        if operation == RequestKind::Create && path == self.path {
             self.go_on.notify_one();
             return Fault::Delay(Duration::from_secs(5));
         }
@@ -258,8 +258,8 @@ async fn an_attempt_that_lands_late_is_found() {
     begun(&store).await;
     let landing = Arc::new(Notify::new());
     let faults = ScriptedFaults::new([
-        on_manifest(2, Operation::Create, Fault::LandLater(crate::store::fault::Landing::When(landing.clone()))),
-        on_manifest(2, Operation::Create, Fault::Delay(Duration::from_secs(2))),
+        on_manifest(2, RequestKind::Create, Fault::LandLater(crate::store::fault::Landing::When(landing.clone()))),
+        on_manifest(2, RequestKind::Create, Fault::Delay(Duration::from_secs(2))),
     ]);
     let ledger = Ledger::<Numbers>::new("r/", clock(2));
     ledger.load(&store).await.unwrap();
@@ -299,9 +299,9 @@ async fn a_hint_that_could_not_be_written_is_made_up_for() {
     begun(&store).await;
     let (ledger, _) = timed(2);
     ledger.load(&store).await.unwrap();
-    let refused = store.with_faults(Arc::new(ScriptedFaults::on(Operation::Overwrite, [Fault::Refuse])));
+    let refused = store.with_faults(Arc::new(ScriptedFaults::on(RequestKind::Overwrite, [Fault::Refuse])));
     append(&ledger, &refused, 1).await.unwrap();
-    ledger.catch_up(&store).await;
+    ledger.flush_hint(&store).await;
     let (gets, lists) = cost_of_opening(&store, 3).await;
     assert_eq!((gets, lists), (3, 0), "the hint is at the newest");
     // Behind again, but somebody else has gone on since: its own hint would only set theirs back.
@@ -310,7 +310,7 @@ async fn a_hint_that_could_not_be_written_is_made_up_for() {
     append(&others, &store, 3).await.unwrap();
     ledger.load(&store).await.unwrap();
     let before = store.totals().snapshot();
-    ledger.catch_up(&store).await;
+    ledger.flush_hint(&store).await;
     assert_eq!((store.totals().snapshot() - before).puts, 0);
     assert_eq!(cost_of_opening(&store, 5).await, (3, 0));
 }

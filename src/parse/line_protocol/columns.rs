@@ -15,7 +15,7 @@ use super::{
 
 /// A column of one table of the body.
 #[derive(Debug)]
-pub(super) struct Column<'a> {
+pub(super) struct ColumnBuilder<'a> {
     /// The key as written, with the `=` behind it.
     pub(super) key: &'a [u8],
     /// The column that followed this one when it was last met: the guess for the next key.
@@ -38,7 +38,7 @@ enum Values<'a> {
 
 /// A field's value in a line.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     Double(f64),
     BigInt(i64),
     BigIntUnsigned(u64),
@@ -47,21 +47,21 @@ pub(super) enum Value<'a> {
     String(&'a str),
 }
 
-impl Value<'_> {
+impl FieldValue<'_> {
     pub(super) fn kind(&self) -> ColumnKind {
         ColumnKind::Field(match self {
-            Value::Double(_) => FieldType::Double,
-            Value::BigInt(_) => FieldType::BigInt,
-            Value::BigIntUnsigned(_) => FieldType::BigIntUnsigned,
-            Value::Boolean(_) => FieldType::Boolean,
-            Value::String(_) => FieldType::String,
+            FieldValue::Double(_) => FieldType::Double,
+            FieldValue::BigInt(_) => FieldType::BigInt,
+            FieldValue::BigIntUnsigned(_) => FieldType::BigIntUnsigned,
+            FieldValue::Boolean(_) => FieldType::Boolean,
+            FieldValue::String(_) => FieldType::String,
         })
     }
 }
 
 /// What became of a value offered to a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum AppendOutcome {
     Taken,
     /// The row has a value already; the first one stays.
     Repeated,
@@ -69,7 +69,7 @@ pub(super) enum Outcome {
     Conflict,
 }
 
-impl<'a> Column<'a> {
+impl<'a> ColumnBuilder<'a> {
     pub(super) fn new(key: &'a [u8], at: usize, name: String, kind: ColumnKind) -> Self {
         let values = match kind {
             ColumnKind::Tag | ColumnKind::Time => Values::Tag(Tag::default()),
@@ -79,7 +79,7 @@ impl<'a> Column<'a> {
             ColumnKind::Field(FieldType::Boolean) => Values::Boolean(Cells::default()),
             ColumnKind::Field(FieldType::String) => Values::String(Strings::default()),
         };
-        Column { key, next: 0, at, name, values }
+        ColumnBuilder { key, next: 0, at, name, values }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -119,25 +119,25 @@ impl<'a> Column<'a> {
     }
 
     #[inline]
-    pub(super) fn set_tag(&mut self, row: usize, key: i32) -> Outcome {
+    pub(super) fn set_tag(&mut self, row: usize, key: i32) -> AppendOutcome {
         match &mut self.values {
             Values::Tag(tag) => tag.keys.set(row, key),
-            _ => Outcome::Conflict,
+            _ => AppendOutcome::Conflict,
         }
     }
 
     #[inline]
-    pub(super) fn set_field(&mut self, row: usize, value: Value<'a>) -> Outcome {
+    pub(super) fn set_field(&mut self, row: usize, value: FieldValue<'a>) -> AppendOutcome {
         match (&mut self.values, value) {
-            (Values::Double(cells), Value::Double(value)) => return cells.set(row, value),
-            (Values::BigInt(cells), Value::BigInt(value)) => return cells.set(row, value),
-            (Values::BigIntUnsigned(cells), Value::BigIntUnsigned(value)) => return cells.set(row, value),
-            (Values::Boolean(cells), Value::Boolean(value)) => return cells.set(row, value),
-            (Values::String(strings), Value::String(raw)) => return strings.set(row, raw),
+            (Values::Double(cells), FieldValue::Double(value)) => return cells.set(row, value),
+            (Values::BigInt(cells), FieldValue::BigInt(value)) => return cells.set(row, value),
+            (Values::BigIntUnsigned(cells), FieldValue::BigIntUnsigned(value)) => return cells.set(row, value),
+            (Values::Boolean(cells), FieldValue::Boolean(value)) => return cells.set(row, value),
+            (Values::String(strings), FieldValue::String(raw)) => return strings.set(row, raw),
             _ => {}
         }
         let repeated = self.kind() != ColumnKind::Tag && self.rows() > row;
-        if repeated { Outcome::Repeated } else { Outcome::Conflict }
+        if repeated { AppendOutcome::Repeated } else { AppendOutcome::Conflict }
     }
 
     /// The column for the model, `rows` long.
@@ -167,15 +167,15 @@ struct Cells<T> {
 
 impl<T: Copy + Default> Cells<T> {
     #[inline]
-    fn set(&mut self, row: usize, value: T) -> Outcome {
+    fn set(&mut self, row: usize, value: T) -> AppendOutcome {
         if self.values.len() != row {
             if self.values.len() > row {
-                return Outcome::Repeated;
+                return AppendOutcome::Repeated;
             }
             self.skip_to(row);
         }
         self.values.push(value);
-        Outcome::Taken
+        AppendOutcome::Taken
     }
 
     #[cold]
@@ -278,15 +278,15 @@ struct Strings {
 
 impl Strings {
     #[inline]
-    fn set(&mut self, row: usize, raw: &str) -> Outcome {
+    fn set(&mut self, row: usize, raw: &str) -> AppendOutcome {
         if self.ends.len() != row {
             if self.ends.len() > row {
-                return Outcome::Repeated;
+                return AppendOutcome::Repeated;
             }
             self.skip_to(row);
         }
         self.push(&unescape_string(raw));
-        Outcome::Taken
+        AppendOutcome::Taken
     }
 
     #[inline]

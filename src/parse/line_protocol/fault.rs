@@ -12,7 +12,7 @@ const QUOTED_CHARACTERS: usize = 40;
 
 /// A complaint about the body at one byte of it.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct LineError {
     code: Code,
     at: usize,
     quote: Quote,
@@ -28,21 +28,21 @@ enum Quote {
     Line,
 }
 
-impl Fault {
+impl LineError {
     /// The word at `at` is wrong.
     #[cold]
-    pub(super) fn word(at: usize, what: impl Into<Cow<'static, str>>) -> Fault {
-        Fault { code: Code::LineProtocol, at, quote: Quote::Word, what: what.into() }
+    pub(super) fn word(at: usize, what: impl Into<Cow<'static, str>>) -> LineError {
+        LineError { code: Code::LineProtocol, at, quote: Quote::Word, what: what.into() }
     }
 
     /// The line is wrong from `at` on.
     #[cold]
-    pub(super) fn line(at: usize, what: impl Into<Cow<'static, str>>) -> Fault {
-        Fault { code: Code::LineProtocol, at, quote: Quote::Line, what: what.into() }
+    pub(super) fn line(at: usize, what: impl Into<Cow<'static, str>>) -> LineError {
+        LineError { code: Code::LineProtocol, at, quote: Quote::Line, what: what.into() }
     }
 
-    pub(super) fn with_code(self, code: Code) -> Fault {
-        Fault { code, ..self }
+    pub(super) fn with_code(self, code: Code) -> LineError {
+        LineError { code, ..self }
     }
 
     /// The error, with line and column.

@@ -5,7 +5,7 @@
 
 use crate::model::{Error, Subject};
 
-use super::{Options, Parser, decode, fault::Fault};
+use super::{Options, Parser, decode, fault::LineError};
 
 /// The error with the line and column where what it is about stands first. As it is when it is about no
 /// points, or none of this body.
@@ -13,7 +13,7 @@ pub fn located(error: Error, body: &[u8], options: &Options<'_>) -> Error {
     let Some(subject) = error.subject.as_deref() else { return error };
     let Ok(text) = decode(body) else { return error };
     let Some(at) = Parser::new(text, options).find(subject) else { return error };
-    let message = Fault::word(at, behind_the_kind(&error.message)).message(kind(&error.message), text);
+    let message = LineError::word(at, behind_the_kind(&error.message)).message(kind(&error.message), text);
     Error { message, ..error }
 }
 

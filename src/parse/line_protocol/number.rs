@@ -1,7 +1,7 @@
 //! Numbers: `1i`, `1u`, and floats, correctly rounded.
 
 use super::{
-    fault::Fault,
+    fault::LineError,
     scan::{byte_at, is_line_end},
 };
 
@@ -27,7 +27,7 @@ const EXACT_POWERS: [f64; 23] = [
 
 /// The number at `at` and the byte after it, which ends the value.
 #[inline]
-pub(super) fn number(text: &str, at: usize) -> Result<(Number, usize), Fault> {
+pub(super) fn number(text: &str, at: usize) -> Result<(Number, usize), LineError> {
     let bytes = text.as_bytes();
     let negative = byte_at(bytes, at) == b'-';
     let first = at + usize::from(negative || byte_at(bytes, at) == b'+');
@@ -44,7 +44,7 @@ pub(super) fn number(text: &str, at: usize) -> Result<(Number, usize), Fault> {
         }
         b'u' if count > 0 && ends_value(bytes, whole_end + 1) => {
             if negative {
-                return Err(Fault::word(at, "an unsigned integer has no '-'"));
+                return Err(LineError::word(at, "an unsigned integer has no '-'"));
             }
             let value = if count <= SAFE_UNSIGNED_DIGITS {
                 whole
@@ -68,7 +68,7 @@ struct Start {
 }
 
 #[inline]
-fn double(text: &str, start: Start) -> Result<(Number, usize), Fault> {
+fn double(text: &str, start: Start) -> Result<(Number, usize), LineError> {
     let bytes = text.as_bytes();
     let (mut mantissa, mut end, mut count) = (start.whole, start.whole_end, start.whole_end - start.first);
     let mut fraction = 0;
@@ -107,7 +107,7 @@ fn scale(mantissa: u64, exponent: isize) -> Option<f64> {
     Some(if exponent < 0 { mantissa as f64 / power } else { mantissa as f64 * power })
 }
 
-fn rounded(text: &str, at: usize, end: usize) -> Result<f64, Fault> {
+fn rounded(text: &str, at: usize, end: usize) -> Result<f64, LineError> {
     match text[at..end].parse::<f64>() {
         // Of both zeros the sum is the positive one.
         Ok(value) if value.is_finite() => Ok(value + 0.0),
@@ -183,15 +183,15 @@ pub(super) fn ends_value(bytes: &[u8], at: usize) -> bool {
 }
 
 #[cold]
-fn out_of_range(at: usize, what: &'static str) -> Fault {
-    Fault::word(at, format!("the number does not fit in {what}"))
+fn out_of_range(at: usize, what: &'static str) -> LineError {
+    LineError::word(at, format!("the number does not fit in {what}"))
 }
 
 #[cold]
-fn not_a_value(text: &str, at: usize) -> Fault {
+fn not_a_value(text: &str, at: usize) -> LineError {
     let word = text[at..].trim_start_matches(['-', '+']).get(..3).unwrap_or_default();
     if word.eq_ignore_ascii_case("nan") || word.eq_ignore_ascii_case("inf") {
-        return Fault::word(at, "NaN and infinities are not supported as field values");
+        return LineError::word(at, "NaN and infinities are not supported as field values");
     }
-    Fault::word(at, "not a value of a field (like 1.5, 1i, 1u, true, \"text\")")
+    LineError::word(at, "not a value of a field (like 1.5, 1i, 1u, true, \"text\")")
 }

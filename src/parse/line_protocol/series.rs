@@ -12,7 +12,7 @@ const WORTHWHILE: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct SeriesCache<'a> {
     /// From table and tags as written.
-    known: KeyMap<'a, Series>,
+    known: KeyMap<'a, CachedSeries>,
     tags: Vec<(usize, i32)>,
     lookups: usize,
     found: usize,
@@ -20,7 +20,7 @@ pub(super) struct SeriesCache<'a> {
 
 /// One series: its table and its span of `SeriesCache::tags`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Series {
+pub(super) struct CachedSeries {
     pub(super) table: usize,
     from: usize,
     to: usize,
@@ -34,7 +34,7 @@ impl<'a> SeriesCache<'a> {
     }
 
     #[inline]
-    pub(super) fn get(&mut self, raw: &[u8]) -> Option<Series> {
+    pub(super) fn get(&mut self, raw: &[u8]) -> Option<CachedSeries> {
         self.lookups += 1;
         let series = self.known.get(raw).copied()?;
         self.found += 1;
@@ -42,13 +42,13 @@ impl<'a> SeriesCache<'a> {
     }
 
     #[inline]
-    pub(super) fn tags(&self, series: Series) -> &[(usize, i32)] {
+    pub(super) fn tags(&self, series: CachedSeries) -> &[(usize, i32)] {
         &self.tags[series.from..series.to]
     }
 
     pub(super) fn insert(&mut self, raw: &'a [u8], table: usize, tags: &[(usize, i32)]) {
         let from = self.tags.len();
         self.tags.extend_from_slice(tags);
-        self.known.insert(raw, Series { table, from, to: self.tags.len() });
+        self.known.insert(raw, CachedSeries { table, from, to: self.tags.len() });
     }
 }

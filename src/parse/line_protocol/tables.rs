@@ -3,8 +3,8 @@
 use crate::model::{Code, ColumnKind, PointBatch, Result, limits::Limits, schema::TIME_COLUMN};
 
 use super::{
-    columns::{Column, Outcome, Value},
-    fault::Fault,
+    columns::{AppendOutcome, ColumnBuilder, FieldValue},
+    fault::LineError,
     hash::KeyMap,
     scan::{KEY_END, begins_with, byte_at, name_end, unescape_key, unescape_table},
 };
@@ -15,18 +15,18 @@ const MAXIMUM_ABSENT_CELLS: usize = 32 << 20;
 
 /// One table: complete rows, and the row that is being read.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
+pub(super) struct TableBuilder<'a> {
     name: String,
     /// Where it is first written.
     at: usize,
     times: Vec<i64>,
-    columns: Vec<Column<'a>>,
+    columns: Vec<ColumnBuilder<'a>>,
     by_key: KeyMap<'a, usize>,
     /// The first column of the line before: the guess for the first key of the next.
     first: usize,
 }
 
-impl<'a> Table<'a> {
+impl<'a> TableBuilder<'a> {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -64,7 +64,7 @@ impl<'a> Table<'a> {
     }
 
     #[inline]
-    pub(super) fn column(&mut self, column: usize) -> &mut Column<'a> {
+    pub(super) fn column(&mut self, column: usize) -> &mut ColumnBuilder<'a> {
         &mut self.columns[column]
     }
 }
@@ -74,7 +74,7 @@ impl<'a> Table<'a> {
 pub(super) struct Tables<'a> {
     text: &'a str,
     limits: &'a Limits,
-    tables: Vec<Table<'a>>,
+    tables: Vec<TableBuilder<'a>>,
     by_name: KeyMap<'a, usize>,
     /// Cells of complete rows without a value, in all tables.
     absent_cells: usize,
@@ -86,12 +86,12 @@ impl<'a> Tables<'a> {
     }
 
     #[inline]
-    pub(super) fn get(&mut self, table: usize) -> &mut Table<'a> {
+    pub(super) fn get(&mut self, table: usize) -> &mut TableBuilder<'a> {
         &mut self.tables[table]
     }
 
     /// The table whose name is written at `at..end`.
-    pub(super) fn named(&mut self, at: usize, end: usize) -> Result<usize, Fault> {
+    pub(super) fn named(&mut self, at: usize, end: usize) -> Result<usize, LineError> {
         let raw = &self.text[at..end];
         if let Some(table) = self.by_name.get(raw.as_bytes()) {
             return Ok(*table);
@@ -99,10 +99,10 @@ impl<'a> Tables<'a> {
         let table = self.tables.len();
         let limit = self.limits.tables_per_database;
         if table >= limit {
-            return Err(Fault::word(at, format!("the body has more than {limit} tables")));
+            return Err(LineError::word(at, format!("the body has more than {limit} tables")));
         }
         self.by_name.insert(raw.as_bytes(), table);
-        self.tables.push(Table {
+        self.tables.push(TableBuilder {
             name: unescape_table(raw).into_owned(),
             at,
             times: Vec::new(),
@@ -114,7 +114,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The column whose key is written at `at` and ends at the `=` at `end`; a new one gets `kind`.
-    pub(super) fn keyed(&mut self, table: usize, at: usize, end: usize, kind: ColumnKind) -> Result<usize, Fault> {
+    pub(super) fn keyed(&mut self, table: usize, at: usize, end: usize, kind: ColumnKind) -> Result<usize, LineError> {
         let owner = &mut self.tables[table];
         let raw = &self.text[at..end];
         if let Some(column) = owner.by_key.get(raw.as_bytes()) {
@@ -122,48 +122,54 @@ impl<'a> Tables<'a> {
         }
         let name = unescape_key(raw);
         if name == TIME_COLUMN {
-            return Err(Fault::word(at, "the name 'time' is reserved for the time of a point"));
+            return Err(LineError::word(at, "the name 'time' is reserved for the time of a point"));
         }
         let limit = self.limits.columns_per_table;
         if owner.columns.len() + 1 >= limit {
             let what = format!("table '{}' has more than {limit} columns, time included, in this body", owner.name);
-            return Err(Fault::word(at, what));
+            return Err(LineError::word(at, what));
         }
         let column = owner.columns.len();
         owner.by_key.insert(raw.as_bytes(), column);
         let key = &self.text.as_bytes()[at..=end];
-        owner.columns.push(Column::new(key, at, name.into_owned(), kind));
+        owner.columns.push(ColumnBuilder::new(key, at, name.into_owned(), kind));
         let rows = owner.times.len();
         self.count_absent(table, at, rows)?;
         Ok(column)
     }
 
     /// Where the key at `at` ends, which must be at a `=`; `what` names it in complaints.
-    pub(super) fn key_end(&self, at: usize, what: &str) -> Result<usize, Fault> {
+    pub(super) fn key_end(&self, at: usize, what: &str) -> Result<usize, LineError> {
         let bytes = self.text.as_bytes();
         let end = name_end(bytes, at, KEY_END);
         match byte_at(bytes, end) {
             b'=' if end > at => Ok(end),
-            b'=' => Err(Fault::line(at, format!("the key of a {what} is empty"))),
-            _ if end > at => Err(Fault::line(at, format!("a {what} has no '=' and value"))),
-            _ => Err(Fault::line(at, format!("a {what} is missing"))),
+            b'=' => Err(LineError::line(at, format!("the key of a {what} is empty"))),
+            _ if end > at => Err(LineError::line(at, format!("a {what} has no '=' and value"))),
+            _ => Err(LineError::line(at, format!("a {what} is missing"))),
         }
     }
 
     /// Gives the row its value of a field. `at` is where its key begins.
     #[inline]
-    pub(super) fn set_field(&mut self, table: usize, column: usize, value: Value<'a>, at: usize) -> Result<(), Fault> {
+    pub(super) fn set_field(
+        &mut self,
+        table: usize,
+        column: usize,
+        value: FieldValue<'a>,
+        at: usize,
+    ) -> Result<(), LineError> {
         let owner = &mut self.tables[table];
         let row = owner.times.len();
         match owner.columns[column].set_field(row, value) {
-            Outcome::Taken | Outcome::Repeated => Ok(()),
-            Outcome::Conflict => Err(self.conflict(table, column, value.kind(), at)),
+            AppendOutcome::Taken | AppendOutcome::Repeated => Ok(()),
+            AppendOutcome::Conflict => Err(self.conflict(table, column, value.kind(), at)),
         }
     }
 
     /// Gives the row its value of a tag and says which one it is. `at` is where its key begins.
     #[inline]
-    pub(super) fn set_tag(&mut self, table: usize, column: usize, raw: &'a str, at: usize) -> Result<i32, Fault> {
+    pub(super) fn set_tag(&mut self, table: usize, column: usize, raw: &'a str, at: usize) -> Result<i32, LineError> {
         let owner = &mut self.tables[table];
         let row = owner.times.len();
         let Some(key) = owner.columns[column].tag_key(raw) else {
@@ -176,7 +182,7 @@ impl<'a> Tables<'a> {
 
     /// Completes the row with its time. `cells` is how many values the line gave it.
     #[inline]
-    pub(super) fn complete(&mut self, table: usize, time: i64, cells: usize, at: usize) -> Result<(), Fault> {
+    pub(super) fn complete(&mut self, table: usize, time: i64, cells: usize, at: usize) -> Result<(), LineError> {
         let owner = &mut self.tables[table];
         owner.times.push(time);
         let absent = owner.columns.len().saturating_sub(cells);
@@ -184,24 +190,24 @@ impl<'a> Tables<'a> {
     }
 
     #[inline]
-    fn count_absent(&mut self, table: usize, at: usize, cells: usize) -> Result<(), Fault> {
+    fn count_absent(&mut self, table: usize, at: usize, cells: usize) -> Result<(), LineError> {
         self.absent_cells += cells;
         if self.absent_cells > MAXIMUM_ABSENT_CELLS { Err(self.too_sparse(table, at)) } else { Ok(()) }
     }
 
     #[cold]
-    fn too_sparse(&self, table: usize, at: usize) -> Fault {
+    fn too_sparse(&self, table: usize, at: usize) -> LineError {
         let owner = &self.tables[table];
         let what = format!(
             "too many points lack too many columns (table '{}' has {} columns here): send them in smaller bodies",
             owner.name,
             owner.columns.len()
         );
-        Fault::line(at, what)
+        LineError::line(at, what)
     }
 
     #[cold]
-    fn conflict(&self, table: usize, column: usize, found: ColumnKind, at: usize) -> Fault {
+    fn conflict(&self, table: usize, column: usize, found: ColumnKind, at: usize) -> LineError {
         let owner = &self.tables[table];
         let column = &owner.columns[column];
         let what = format!(
@@ -211,14 +217,14 @@ impl<'a> Tables<'a> {
             type_name(column.kind()),
             owner.name
         );
-        Fault::word(at, what).with_code(Code::TypeConflict)
+        LineError::word(at, what).with_code(Code::TypeConflict)
     }
 
     /// Where a table, or a column of it, is first written.
     pub(super) fn place(&self, table: &str, column: Option<&str>) -> Option<usize> {
         // Names that are escaped in several ways are several tables here, and one afterwards.
         let tables = self.tables.iter().filter(|known| known.name == table);
-        let place = |known: &Table<'_>| match column {
+        let place = |known: &TableBuilder<'_>| match column {
             None => Some(known.at),
             Some(name) => known.columns.iter().find(|known| known.name() == name).map(|known| known.at),
         };

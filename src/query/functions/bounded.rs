@@ -19,9 +19,9 @@ use datafusion::{
 use super::{
     held,
     measure::{self, Growth},
-    table::{Output, Row},
+    table::{OutputSize, Row},
     weigh::Measure,
-    work::{self, Cost, Work},
+    work::{self, MatchCost, Work},
 };
 use crate::query::allowance::Allowance;
 
@@ -41,10 +41,10 @@ pub(super) struct Bounded {
 impl Bounded {
     pub(super) fn new(inner: Arc<ScalarUDF>, row: &Row, simplifies: bool) -> Bounded {
         let growth = match row.output {
-            Output::Grows(growth) => Some(growth),
-            Output::AsInput | Output::Copied | Output::Plain => None,
+            OutputSize::Grows(growth) => Some(growth),
+            OutputSize::AsInput | OutputSize::Copied | OutputSize::Plain => None,
         };
-        let copies = matches!(row.output, Output::Grows(_) | Output::Copied);
+        let copies = matches!(row.output, OutputSize::Grows(_) | OutputSize::Copied);
         Bounded {
             simplifies: simplifies && growth.is_none() && row.work.is_none(),
             inner,
@@ -65,7 +65,7 @@ impl Bounded {
             return self.inner.invoke_with_args(arguments);
         }
         let ScalarFunctionArgs { args, arg_fields, number_rows, return_field, config_options } = arguments;
-        let cost = Cost::of(self.name(), self.work, &args, made)?.and(repeated);
+        let cost = MatchCost::of(self.name(), self.work, &args, made)?.and(repeated);
         work::run(self.name(), &cost, allowance, (args, number_rows), |args, number_rows| {
             self.inner.invoke_with_args(ScalarFunctionArgs {
                 args,

@@ -21,9 +21,9 @@ use datafusion::{
 };
 
 use super::{
-    pattern::{PATTERN_BYTES, Shape},
+    pattern::{PATTERN_BYTES, PatternShape},
     weigh::Measure,
-    work::{self, Cost, Work},
+    work::{self, MatchCost, Work},
 };
 use crate::query::allowance::Allowance;
 
@@ -103,7 +103,7 @@ fn is_cheap(compares: Compares, pattern: &Expr) -> bool {
     let Some(Some(pattern)) = literal.try_as_str() else { return true };
     match compares {
         Compares::Like { .. } => pattern.len() as u64 <= CHEAP_PLACES,
-        Compares::Regex(_) => Shape::of(pattern).is_ok_and(|shape| shape.places <= CHEAP_PLACES),
+        Compares::Regex(_) => PatternShape::of(pattern).is_ok_and(|shape| shape.places <= CHEAP_PLACES),
     }
 }
 
@@ -135,7 +135,7 @@ impl Matching {
         comparison.evaluate(&RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 
-    fn cost(&self, arguments: &[ColumnarValue]) -> Result<Cost> {
+    fn cost(&self, arguments: &[ColumnarValue]) -> Result<MatchCost> {
         if let Compares::Like { .. } = self.compares
             && let Some(ColumnarValue::Scalar(pattern)) = arguments.get(1)
             && let Some(Some(pattern)) = pattern.try_as_str()
@@ -145,7 +145,7 @@ impl Matching {
         }
         // A pattern of LIKE read as a regular expression has as many places, or it is no regular expression
         // and counts by its bytes.
-        Cost::of(self.name(), Some(Work::Search), arguments, &Measure::Same(0))
+        MatchCost::of(self.name(), Some(Work::Search), arguments, &Measure::Same(0))
     }
 }
 

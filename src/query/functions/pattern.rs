@@ -31,7 +31,7 @@ const UNTRIED: u64 = 50_000_000;
 
 /// What is known of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::query) struct Shape {
+pub(in crate::query) struct PatternShape {
     /// Characters and classes of characters, each as often as it is repeated: what the engine may be at
     /// at the same time.
     pub places: u64,
@@ -41,20 +41,20 @@ pub(in crate::query) struct Shape {
     pub longest: Option<u64>,
 }
 
-impl Shape {
+impl PatternShape {
     /// Errors: the pattern is too long.
-    pub(in crate::query) fn of(pattern: &str) -> Result<Shape> {
+    pub(in crate::query) fn of(pattern: &str) -> Result<PatternShape> {
         if pattern.len() > PATTERN_BYTES {
             return exec_err!("a pattern has {} bytes, the limit is {PATTERN_BYTES}", pattern.len());
         }
         Ok(match regex_syntax::parse(pattern) {
-            Ok(hir) => Shape {
+            Ok(hir) => PatternShape {
                 places: places(&hir),
                 groups: hir.properties().explicit_captures_len() as u64,
                 longest: hir.properties().maximum_len().map(|bytes| bytes as u64),
             },
             // Who compiles it says what is wrong with it; a flag may make it right.
-            Err(_) => Shape { places: pattern.len() as u64, groups: pattern.len() as u64, longest: None },
+            Err(_) => PatternShape { places: pattern.len() as u64, groups: pattern.len() as u64, longest: None },
         })
     }
 }
@@ -81,7 +81,7 @@ pub(super) struct Search {
     patterns: Texts,
     flags: Option<Texts>,
     /// The shapes of the patterns of all rows, or of the one there is.
-    shapes: Vec<Option<Shape>>,
+    shapes: Vec<Option<PatternShape>>,
     /// Whether a call looks for one match after another.
     all: bool,
 }
@@ -136,13 +136,13 @@ impl Search {
         };
         let (texts, patterns) = (Texts::new(text)?, Texts::new(pattern)?);
         let flags = flags.map(Texts::new).transpose()?;
-        let mut shapes: Vec<Option<Shape>> = Vec::with_capacity(patterns.values.len());
+        let mut shapes: Vec<Option<PatternShape>> = Vec::with_capacity(patterns.values.len());
         for row in 0..patterns.values.len() {
             let pattern = patterns.at(row);
             let before = row.checked_sub(1).filter(|before| patterns.at(*before) == pattern);
             let shape = match before.and_then(|before| shapes.get(before).copied()) {
                 Some(shape) => shape,
-                None => pattern.map(Shape::of).transpose()?,
+                None => pattern.map(PatternShape::of).transpose()?,
             };
             shapes.push(shape);
         }
@@ -154,7 +154,7 @@ impl Search {
         rows(&self.texts).max(rows(&self.patterns)).max(self.flags.as_ref().map_or(1, rows))
     }
 
-    fn shape(&self, row: usize) -> Option<Shape> {
+    fn shape(&self, row: usize) -> Option<PatternShape> {
         self.shapes.get(if self.patterns.one { 0 } else { row }).copied().flatten()
     }
 
@@ -186,7 +186,7 @@ impl Search {
 
     fn needs_trial(&self, row: usize) -> bool {
         let text = self.texts.bytes(row);
-        let again = |shape: Shape| text.saturating_mul(shape.longest.map_or(text, |longest| longest.min(text)));
+        let again = |shape: PatternShape| text.saturating_mul(shape.longest.map_or(text, |longest| longest.min(text)));
         self.all && self.shape(row).is_some_and(|shape| again(shape) > UNTRIED)
     }
 

@@ -6,7 +6,7 @@ use super::{measure::Growth, work::Work};
 
 /// How large what a function makes may be beside what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(super) enum OutputSize {
     /// Something of fixed size from things of fixed size, or one of its arguments: DataFusion's own is
     /// called as it is.
     Plain,
@@ -19,12 +19,12 @@ pub(super) enum Output {
     Grows(Growth),
 }
 
-use Output::{AsInput, Copied, Grows, Plain};
+use OutputSize::{AsInput, Copied, Grows, Plain};
 
 /// Some functions and what is known of them.
 pub(super) struct Row {
     pub names: &'static [&'static str],
-    pub output: Output,
+    pub output: OutputSize,
     /// What one call costs beyond reading its arguments once.
     pub work: Option<Work>,
     /// Only told to who reads this.
@@ -32,11 +32,11 @@ pub(super) struct Row {
     pub why: &'static str,
 }
 
-const fn row(names: &'static [&'static str], output: Output, why: &'static str) -> Row {
+const fn row(names: &'static [&'static str], output: OutputSize, why: &'static str) -> Row {
     Row { names, output, work: None, why }
 }
 
-const fn costly(names: &'static [&'static str], output: Output, work: Work, why: &'static str) -> Row {
+const fn costly(names: &'static [&'static str], output: OutputSize, work: Work, why: &'static str) -> Row {
     Row { names, output, work: Some(work), why }
 }
 

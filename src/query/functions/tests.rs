@@ -73,7 +73,7 @@ fn names_and_aliases_lead_to_the_bounds() {
         let row = table::find(function.name())
             .unwrap_or_else(|| panic!("{name} is {}, of which nothing is known", function.name()));
         assert_eq!(
-            row.output == Output::Plain && ![&KEPT[..], &INVERTED[..]].concat().contains(&function.name()),
+            row.output == OutputSize::Plain && ![&KEPT[..], &INVERTED[..]].concat().contains(&function.name()),
             !function.inner().is::<Bounded>(),
             "{name}"
         );
@@ -232,7 +232,7 @@ fn no_function_makes_more_than_was_measured() {
         }));
         for arguments in small {
             for row in table::FUNCTIONS {
-                let Output::Grows(growth) = row.output else { continue };
+                let OutputSize::Grows(growth) = row.output else { continue };
                 for function in functions().iter().filter(|function| row.names.contains(&function.name())) {
                     let Some(Ok((args, output))) = call(function, &arguments, 3, &options) else { continue };
                     let measured = measure::check(function.name(), growth, &args).unwrap();

@@ -50,15 +50,20 @@ pub(super) enum Work {
 }
 
 /// The steps of each row, and what has to be tried first.
-pub(super) struct Cost {
+pub(super) struct MatchCost {
     steps: Measure,
     search: Option<Search>,
 }
 
-impl Cost {
+impl MatchCost {
     /// `made` is what [`super::measure::check`] found.
-    pub(super) fn of(function: &str, work: Option<Work>, arguments: &[ColumnarValue], made: &Measure) -> Result<Cost> {
-        let plain = |steps| Ok(Cost { steps, search: None });
+    pub(super) fn of(
+        function: &str,
+        work: Option<Work>,
+        arguments: &[ColumnarValue],
+        made: &Measure,
+    ) -> Result<MatchCost> {
+        let plain = |steps| Ok(MatchCost { steps, search: None });
         let Some(work) = work else { return plain(Measure::Same(0)) };
         match work {
             Work::Sort => {
@@ -79,14 +84,14 @@ impl Cost {
             Work::Output => plain(Measure::Each((0..made.rows()).map(|row| made.at(row).saturating_mul(4)).collect())),
             Work::Search | Work::SearchAll => {
                 let search = Search::new(function, work == Work::SearchAll, arguments)?;
-                Ok(Cost { steps: search.steps()?, search: Some(search) })
+                Ok(MatchCost { steps: search.steps()?, search: Some(search) })
             }
         }
     }
 
     /// With so many steps more for each row.
-    pub(super) fn and(self, steps: u64) -> Cost {
-        if steps == 0 { self } else { Cost { steps: self.steps.plus(Measure::Same(steps)), ..self } }
+    pub(super) fn and(self, steps: u64) -> MatchCost {
+        if steps == 0 { self } else { MatchCost { steps: self.steps.plus(Measure::Same(steps)), ..self } }
     }
 }
 
@@ -124,7 +129,7 @@ fn product(one: &Measure, other: &Measure, divisor: u64) -> Measure {
 /// Errors: one row takes too many steps; the statement's time is over; those of the call.
 pub(super) fn run(
     function: &str,
-    cost: &Cost,
+    cost: &MatchCost,
     allowance: Option<&Allowance>,
     (arguments, rows): (Vec<ColumnarValue>, usize),
     call: impl Fn(Vec<ColumnarValue>, usize) -> Result<ColumnarValue>,

@@ -19,13 +19,13 @@ use super::super::time;
 
 /// Where values go, and from which row of the statement on, counted from 0.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct InsertTarget<'a> {
     pub column: &'a Column,
     pub precision: Precision,
     pub first_row: usize,
 }
 
-impl Place<'_> {
+impl InsertTarget<'_> {
     /// The values as the column stores them; of the time column, ticks.
     pub(super) fn take(self, values: &ArrayRef) -> Result<ArrayRef> {
         match self.column.kind {

@@ -12,11 +12,11 @@ use futures::TryStreamExt;
 
 use crate::model::{Code, Column, ColumnKind, Error, PointBatch, PointColumn, Precision, Result, TableSchema};
 
-use super::{Output, Request, literals, run, show, statement::Insert};
+use super::{literals, output::Output, request::StatementRequest, select, show, statement::Insert};
 
-use exact::{Place, time_is_null};
+use exact::{InsertTarget, time_is_null};
 
-pub(super) async fn insert(request: &Request, insert: Insert) -> Result<Output> {
+pub(super) async fn insert(request: &StatementRequest, insert: Insert) -> Result<Output> {
     let name = request.database_name(&insert.table)?;
     let database = request.engine().database(request.session.tenant, name).await?;
     let snapshot = request.engine().snapshot(&database, &[], &request.meter).await?;
@@ -39,7 +39,7 @@ pub(super) async fn insert(request: &Request, insert: Insert) -> Result<Output> 
 }
 
 /// The server's clock, in nanoseconds since 1970.
-fn now(request: &Request) -> i64 {
+fn now(request: &StatementRequest) -> i64 {
     request.engine().now()
 }
 
@@ -65,7 +65,7 @@ fn targets(schema: &TableSchema, listed: Option<&[String]>) -> Result<Vec<Column
 
 /// The columns to insert, batch by batch: as the table stores them, if they were literals.
 async fn source(
-    request: &Request,
+    request: &StatementRequest,
     query: Box<Query>,
     targets: &[Column],
     precision: Precision,
@@ -74,7 +74,7 @@ async fn source(
         return Ok(vec![values::columns(request, rows, targets, precision).await?]);
     }
     let limit = request.engine().limits().decoded_body_bytes;
-    let Output::Rows { mut batches, .. } = run::query(request, query).await? else { return Ok(Vec::new()) };
+    let Output::Rows { mut batches, .. } = select::query(request, query).await? else { return Ok(Vec::new()) };
     let mut sources = Vec::new();
     let mut bytes = 0;
     while let Some(batch) = batches.try_next().await? {
@@ -105,7 +105,7 @@ impl Taking<'_> {
         let mut time = None;
         let mut points = Vec::with_capacity(columns.len());
         for (column, values) in self.targets.iter().zip(columns) {
-            let values = Place { column, precision: self.precision, first_row }.take(values)?;
+            let values = InsertTarget { column, precision: self.precision, first_row }.take(values)?;
             match column.kind {
                 ColumnKind::Time => time = Some(values.as_primitive::<Int64Type>().clone()),
                 ColumnKind::Tag | ColumnKind::Field(_) => {

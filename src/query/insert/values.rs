@@ -20,15 +20,15 @@ use futures::TryStreamExt;
 use crate::model::{Code, Column, Error, Precision, Result};
 
 use super::{
-    super::{Output, Request, errors::from_datafusion, literals::Cell, run},
-    exact::Place,
+    super::{errors::from_datafusion, literals::Cell, output::Output, request::StatementRequest, select},
+    exact::InsertTarget,
     not_matching,
 };
 
 /// The columns of the rows. Where all cells of a column are of one type they are left to be taken at
 /// once; else each of them is taken here.
 pub(super) async fn columns(
-    request: &Request,
+    request: &StatementRequest,
     rows: Vec<Vec<Cell<'_>>>,
     targets: &[Column],
     precision: Precision,
@@ -55,18 +55,19 @@ pub(super) async fn columns(
             });
         }
     }
-    let column =
-        |(values, column): (Vec<ScalarValue>, &Column)| column_of(values, Place { column, precision, first_row: 0 });
+    let column = |(values, column): (Vec<ScalarValue>, &Column)| {
+        column_of(values, InsertTarget { column, precision, first_row: 0 })
+    };
     columns.into_iter().zip(targets).map(column).collect()
 }
 
 /// The values of expressions, each of its own type: as the columns of one row.
-async fn evaluate(request: &Request, expressions: Vec<Expr>) -> Result<VecDeque<ScalarValue>> {
+async fn evaluate(request: &StatementRequest, expressions: Vec<Expr>) -> Result<VecDeque<ScalarValue>> {
     if expressions.is_empty() {
         return Ok(VecDeque::new());
     }
     let count = expressions.len();
-    let Output::Rows { batches, .. } = run::query(request, Box::new(select(expressions)?)).await? else {
+    let Output::Rows { batches, .. } = select::query(request, Box::new(select(expressions)?)).await? else {
         return Err(Error::internal("a SELECT of expressions has no rows"));
     };
     let mut values = VecDeque::with_capacity(count);
@@ -91,7 +92,7 @@ fn select(expressions: Vec<Expr>) -> Result<Query> {
 }
 
 /// One column of the rows, which are the first of the statement.
-fn column_of(values: Vec<ScalarValue>, place: Place<'_>) -> Result<ArrayRef> {
+fn column_of(values: Vec<ScalarValue>, place: InsertTarget<'_>) -> Result<ArrayRef> {
     let mut types = values.iter().map(ScalarValue::data_type).filter(|data_type| *data_type != DataType::Null);
     let Some(first) = types.next() else { return Ok(new_null_array(&DataType::Null, values.len())) };
     if types.all(|data_type| data_type == first) {
@@ -101,7 +102,7 @@ fn column_of(values: Vec<ScalarValue>, place: Place<'_>) -> Result<ArrayRef> {
     }
     let taken = values.iter().enumerate().map(|(row, value)| {
         let cell = value.to_array().map_err(|error| from_datafusion(&error))?;
-        Place { first_row: row, ..place }.take(&cell)
+        InsertTarget { first_row: row, ..place }.take(&cell)
     });
     let taken: Vec<ArrayRef> = taken.collect::<Result<_>>()?;
     let taken: Vec<&dyn Array> = taken.iter().map(AsRef::as_ref).collect();

@@ -33,8 +33,8 @@ use datafusion::{
     physical_plan::{ExecutionPlan, repartition::RepartitionExec, replace_children_if_necessary, unnest::UnnestExec},
 };
 
-use operators::Bound;
-use pieces::{Cut, Pace, Pieces};
+use operators::MemoryBound;
+use pieces::{Cut, RecentWidth, SlicedInput};
 
 pub use pool::{QueryPool, halves};
 
@@ -72,24 +72,24 @@ fn bound(node: Arc<dyn ExecutionPlan>, batch_size: usize) -> Result<Arc<dyn Exec
     let inputs = || node.children().into_iter().cloned();
     let copies = || inputs().any(|input| weight::has_heavy(&input.schema()));
     match operators::bound(node.name()) {
-        Bound::Batch | Bound::Reserves => Ok(node),
-        Bound::Filters => as_it_comes(in_pieces(node)?, batch_size),
-        Bound::Coalesces => as_it_comes(node, batch_size),
-        Bound::Sorts if weight::has_heavy(&node.schema()) => {
+        MemoryBound::Batch | MemoryBound::Reserves => Ok(node),
+        MemoryBound::Filters => as_it_comes(in_pieces(node)?, batch_size),
+        MemoryBound::Coalesces => as_it_comes(node, batch_size),
+        MemoryBound::Sorts if weight::has_heavy(&node.schema()) => {
             batch_size::of_rows(in_pieces(node)?, batch_size::FEW, batch_size)
         }
-        Bound::Sorts => in_pieces(node),
-        Bound::Aggregates if weight::has_heavy(&node.schema()) => Ok(Cut::over(in_pieces(node)?, None)),
-        Bound::Aggregates => in_pieces(node),
-        Bound::Windows => Ok(windows::Windows::over(in_pieces(node)?)),
-        Bound::Paced => paced(node),
-        Bound::SmallBatches if copies() => joins::in_small_batches(node, batch_size),
-        Bound::Beside if copies() => {
+        MemoryBound::Sorts => in_pieces(node),
+        MemoryBound::Aggregates if weight::has_heavy(&node.schema()) => Ok(Cut::over(in_pieces(node)?, None)),
+        MemoryBound::Aggregates => in_pieces(node),
+        MemoryBound::Windows => Ok(windows::Windows::over(in_pieces(node)?)),
+        MemoryBound::Paced => paced(node),
+        MemoryBound::SmallBatches if copies() => joins::in_small_batches(node, batch_size),
+        MemoryBound::Beside if copies() => {
             let inputs = joins::cross_inputs(inputs().collect());
             replace_children_if_necessary(node, inputs)
         }
-        Bound::SmallBatches | Bound::Beside => Ok(node),
-        Bound::ShortLists => match node.downcast_ref::<UnnestExec>().and_then(unnest::ShortLists::below) {
+        MemoryBound::SmallBatches | MemoryBound::Beside => Ok(node),
+        MemoryBound::ShortLists => match node.downcast_ref::<UnnestExec>().and_then(unnest::ShortLists::below) {
             Some(short) => replace_children_if_necessary(node, vec![short]),
             None => Ok(node),
         },
@@ -119,7 +119,7 @@ fn in_pieces(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if !growth::grows(node.as_ref(), false)? {
         return Ok(node);
     }
-    let inputs = node.children().into_iter().map(|input| Pieces::over(input.clone(), None)).collect();
+    let inputs = node.children().into_iter().map(|input| SlicedInput::over(input.clone(), None)).collect();
     replace_children_if_necessary(node, inputs)
 }
 
@@ -129,7 +129,8 @@ fn paced(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if !growth::grows(node.as_ref(), true)? {
         return Ok(node);
     }
-    let pace = Arc::new(Pace::default());
-    let inputs = node.children().into_iter().map(|input| Pieces::over(input.clone(), Some(pace.clone()))).collect();
+    let pace = Arc::new(RecentWidth::default());
+    let inputs =
+        node.children().into_iter().map(|input| SlicedInput::over(input.clone(), Some(pace.clone()))).collect();
     Ok(Cut::over(replace_children_if_necessary(node, inputs)?, Some(pace)))
 }

@@ -4,7 +4,7 @@
 
 /// What bounds the rows that an operator holds, and what [`super::BoundMemory`] does for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
+pub enum MemoryBound {
     /// It holds a batch at a time, and batches are cut.
     Batch,
     /// It reserves what it holds in the pool, by itself.
@@ -36,65 +36,69 @@ pub enum Bound {
 pub struct Operator {
     /// As plans show it.
     pub name: &'static str,
-    pub bound: Bound,
+    pub bound: MemoryBound,
 }
 
 /// The reason is for who reads the table.
-const fn row(name: &'static str, bound: Bound, _reason: &'static str) -> Operator {
+const fn row(name: &'static str, bound: MemoryBound, _reason: &'static str) -> Operator {
     Operator { name, bound }
 }
 
 /// What every operator is, and why.
 pub const OPERATORS: &[Operator] = &[
-    row("AggregateExec", Bound::Aggregates, "late, and not what it needs to put out: counts for more in the pool"),
-    row("AnalyzeExec", Bound::Batch, "counts rows"),
-    row("BatchSizeExec", Bound::Batch, "ours: passes on"),
-    row("BoundedWindowAggExec", Bound::Windows, "rows that frames may look at"),
-    row("BufferExec", Bound::Reserves, "by itself"),
-    row("CoalesceBatchesExec", Bound::Coalesces, "those that it puts together"),
-    row("CoalescePartitionsExec", Bound::Batch, "one a partition in its channel"),
-    row("CooperativeExec", Bound::Batch, "passes on"),
-    row("CrossInputExec", Bound::Batch, "ours: passes on, in pieces"),
-    row("CrossJoinExec", Bound::Beside, "reserves its first side"),
-    row("CutExec", Bound::Reserves, "ours: reserves the batch that it cuts"),
-    row("DataSourceExec", Bound::Batch, "a row group's pages, which its file bounds"),
-    row("EmptyExec", Bound::Batch, "nothing"),
-    row("EndsExec", Bound::Batch, "ours: leaves rows out"),
-    row("ExplainExec", Bound::Batch, "a plan's text"),
-    row("FenceExec", Bound::Batch, "ours: passes on"),
-    row("FilterExec", Bound::Filters, "a batch at a time, and those that it puts together"),
-    row("GlobalLimitExec", Bound::Batch, "passes on"),
-    row("HashJoinExec", Bound::SmallBatches, "reserves its first side"),
-    row("InterleaveExec", Bound::Batch, "passes on"),
-    row("LazyMemoryExec", Bound::Batch, "makes a batch at a time: generate_series"),
-    row("LocalLimitExec", Bound::Batch, "passes on"),
-    row("MergeExec", Bound::Reserves, "ours: reserves a batch of every file"),
-    row("NarrowExec", Bound::Batch, "ours: passes on"),
-    row("NestedLoopJoinExec", Bound::SmallBatches, "reserves its first side"),
-    row("OutputRequirementExec", Bound::Batch, "passes on"),
-    row("PartialSortExec", Bound::Batch, "for endless inputs; there are none"),
-    row("PartitionedTopKExec", Bound::Reserves, "by itself"),
-    row("PiecesExec", Bound::Batch, "ours: passes on, in pieces"),
-    row("PlaceholderRowExec", Bound::Batch, "one row"),
-    row("ProjectionExec", Bound::Paced, "a batch at a time"),
-    row("RecursiveQueryExec", Bound::Reserves, "its working table, by itself"),
-    row("RepartitionExec", Bound::Coalesces, "what waits in its channels, and spills"),
-    row("ScalarSubqueryExec", Bound::Batch, "one value a subquery"),
-    row("ShortListsExec", Bound::Batch, "ours: passes on, in pieces"),
-    row("SortExec", Bound::Sorts, "reserves twice what it holds, and spills"),
-    row("SortExec(TopK)", Bound::Sorts, "reserves what it holds"),
-    row("SortMergeJoinExec", Bound::SmallBatches, "reserves rows of one side that are equal"),
-    row("SortPreservingMergeExec", Bound::Sorts, "a batch of every input, by itself"),
-    row("TailExec", Bound::Batch, "ours: segments that are in memory already"),
-    row("UnionExec", Bound::Batch, "passes on"),
-    row("UnnestExec", Bound::ShortLists, "a batch at a time"),
-    row("WindowAggExec", Bound::Windows, "all of its input, twice, and one batch of all of its output"),
-    row("WindowMemoryExec", Bound::Reserves, "ours: for the windows below it"),
-    row("WorkTableExec", Bound::Reserves, "by RecursiveQueryExec"),
-    row("YieldExec", Bound::Batch, "ours: passes on, in pieces"),
+    row(
+        "AggregateExec",
+        MemoryBound::Aggregates,
+        "late, and not what it needs to put out: counts for more in the pool",
+    ),
+    row("AnalyzeExec", MemoryBound::Batch, "counts rows"),
+    row("BatchSizeExec", MemoryBound::Batch, "ours: passes on"),
+    row("BoundedWindowAggExec", MemoryBound::Windows, "rows that frames may look at"),
+    row("BufferExec", MemoryBound::Reserves, "by itself"),
+    row("CoalesceBatchesExec", MemoryBound::Coalesces, "those that it puts together"),
+    row("CoalescePartitionsExec", MemoryBound::Batch, "one a partition in its channel"),
+    row("CooperativeExec", MemoryBound::Batch, "passes on"),
+    row("CrossInputExec", MemoryBound::Batch, "ours: passes on, in pieces"),
+    row("CrossJoinExec", MemoryBound::Beside, "reserves its first side"),
+    row("CutExec", MemoryBound::Reserves, "ours: reserves the batch that it cuts"),
+    row("DataSourceExec", MemoryBound::Batch, "a row group's pages, which its file bounds"),
+    row("EmptyExec", MemoryBound::Batch, "nothing"),
+    row("EndsExec", MemoryBound::Batch, "ours: leaves rows out"),
+    row("ExplainExec", MemoryBound::Batch, "a plan's text"),
+    row("FenceExec", MemoryBound::Batch, "ours: passes on"),
+    row("FilterExec", MemoryBound::Filters, "a batch at a time, and those that it puts together"),
+    row("GlobalLimitExec", MemoryBound::Batch, "passes on"),
+    row("HashJoinExec", MemoryBound::SmallBatches, "reserves its first side"),
+    row("InterleaveExec", MemoryBound::Batch, "passes on"),
+    row("LazyMemoryExec", MemoryBound::Batch, "makes a batch at a time: generate_series"),
+    row("LocalLimitExec", MemoryBound::Batch, "passes on"),
+    row("MergeExec", MemoryBound::Reserves, "ours: reserves a batch of every file"),
+    row("NarrowExec", MemoryBound::Batch, "ours: passes on"),
+    row("NestedLoopJoinExec", MemoryBound::SmallBatches, "reserves its first side"),
+    row("OutputRequirementExec", MemoryBound::Batch, "passes on"),
+    row("PartialSortExec", MemoryBound::Batch, "for endless inputs; there are none"),
+    row("PartitionedTopKExec", MemoryBound::Reserves, "by itself"),
+    row("PiecesExec", MemoryBound::Batch, "ours: passes on, in pieces"),
+    row("PlaceholderRowExec", MemoryBound::Batch, "one row"),
+    row("ProjectionExec", MemoryBound::Paced, "a batch at a time"),
+    row("RecursiveQueryExec", MemoryBound::Reserves, "its working table, by itself"),
+    row("RepartitionExec", MemoryBound::Coalesces, "what waits in its channels, and spills"),
+    row("ScalarSubqueryExec", MemoryBound::Batch, "one value a subquery"),
+    row("ShortListsExec", MemoryBound::Batch, "ours: passes on, in pieces"),
+    row("SortExec", MemoryBound::Sorts, "reserves twice what it holds, and spills"),
+    row("SortExec(TopK)", MemoryBound::Sorts, "reserves what it holds"),
+    row("SortMergeJoinExec", MemoryBound::SmallBatches, "reserves rows of one side that are equal"),
+    row("SortPreservingMergeExec", MemoryBound::Sorts, "a batch of every input, by itself"),
+    row("TailExec", MemoryBound::Batch, "ours: segments that are in memory already"),
+    row("UnionExec", MemoryBound::Batch, "passes on"),
+    row("UnnestExec", MemoryBound::ShortLists, "a batch at a time"),
+    row("WindowAggExec", MemoryBound::Windows, "all of its input, twice, and one batch of all of its output"),
+    row("WindowMemoryExec", MemoryBound::Reserves, "ours: for the windows below it"),
+    row("WorkTableExec", MemoryBound::Reserves, "by RecursiveQueryExec"),
+    row("YieldExec", MemoryBound::Batch, "ours: passes on, in pieces"),
 ];
 
 /// What an operator is; as if it bounded itself if it is in no row.
-pub fn bound(name: &str) -> Bound {
-    OPERATORS.iter().find(|operator| operator.name == name).map_or(Bound::Batch, |operator| operator.bound)
+pub fn bound(name: &str) -> MemoryBound {
+    OPERATORS.iter().find(|operator| operator.name == name).map_or(MemoryBound::Batch, |operator| operator.bound)
 }

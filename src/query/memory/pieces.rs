@@ -37,11 +37,11 @@ pub const UNSEEN: usize = 1024;
 
 /// How wide the rows are that came out lately.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct RecentWidth {
     row_bytes: AtomicUsize,
 }
 
-impl Pace {
+impl RecentWidth {
     fn saw(&self, batch: &RecordBatch, bytes: usize) {
         if let Some(row) = bytes.checked_div(batch.num_rows()) {
             self.row_bytes.store(row.max(1), Ordering::Relaxed);
@@ -60,18 +60,18 @@ impl Pace {
 
 /// Below an operator: hands its batches on in pieces.
 #[derive(Debug)]
-pub struct Pieces {
+pub struct SlicedInput {
     /// `None`: as many rows as [`UNSEEN`].
-    pace: Option<Arc<Pace>>,
+    pace: Option<Arc<RecentWidth>>,
 }
 
-impl Pieces {
-    pub fn over(input: Arc<dyn ExecutionPlan>, pace: Option<Arc<Pace>>) -> Arc<dyn ExecutionPlan> {
-        PassThroughExec::over(input, Pieces { pace })
+impl SlicedInput {
+    pub fn over(input: Arc<dyn ExecutionPlan>, pace: Option<Arc<RecentWidth>>) -> Arc<dyn ExecutionPlan> {
+        PassThroughExec::over(input, SlicedInput { pace })
     }
 }
 
-impl PassThrough for Pieces {
+impl PassThrough for SlicedInput {
     const NAME: &'static str = "PiecesExec";
 
     fn rows(
@@ -87,7 +87,7 @@ impl PassThrough for Pieces {
 
 struct InPieces {
     input: SendableRecordBatchStream,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Arc<RecentWidth>>,
     rest: Option<RecordBatch>,
     /// Rows of the last piece.
     last: usize,
@@ -128,11 +128,11 @@ impl RecordBatchStream for InPieces {
 /// Above an operator: cuts what is too large, and tells the pieces below how wide it is.
 #[derive(Debug)]
 pub struct Cut {
-    pace: Option<Arc<Pace>>,
+    pace: Option<Arc<RecentWidth>>,
 }
 
 impl Cut {
-    pub fn over(input: Arc<dyn ExecutionPlan>, pace: Option<Arc<Pace>>) -> Arc<dyn ExecutionPlan> {
+    pub fn over(input: Arc<dyn ExecutionPlan>, pace: Option<Arc<RecentWidth>>) -> Arc<dyn ExecutionPlan> {
         PassThroughExec::over(input, Cut { pace })
     }
 }
@@ -160,7 +160,7 @@ impl PassThrough for Cut {
 /// Cuts batches, and holds a reservation while one of them is not handed out in full.
 pub struct Cutting {
     input: SendableRecordBatchStream,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Arc<RecentWidth>>,
     /// The batch, and how many of its rows were handed out.
     rest: Option<(RecordBatch, usize)>,
     rows: usize,
@@ -170,7 +170,11 @@ pub struct Cutting {
 }
 
 impl Cutting {
-    fn new(input: SendableRecordBatchStream, pace: Option<Arc<Pace>>, reservation: Arc<MemoryReservation>) -> Cutting {
+    fn new(
+        input: SendableRecordBatchStream,
+        pace: Option<Arc<RecentWidth>>,
+        reservation: Arc<MemoryReservation>,
+    ) -> Cutting {
         Cutting { input, pace, rest: None, rows: 0, reservation, own: true }
     }
 
@@ -309,7 +313,7 @@ mod tests {
 
     #[test]
     fn pieces_follow_the_width_of_rows() {
-        let pace = Pace::default();
+        let pace = RecentWidth::default();
         assert_eq!(pace.rows(FIRST_PIECE), FIRST_PIECE);
         let narrow = batch(100, 50);
         pace.saw(&narrow, weight::of_batch(&narrow));

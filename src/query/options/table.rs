@@ -2,10 +2,10 @@
 
 use super::{
     Decision,
-    Setting::{BySession, Default, Is},
+    OptionChoice::{BySession, Default, Is},
 };
 
-const fn row(option: &'static str, setting: super::Setting, why: &'static str) -> Decision {
+const fn row(option: &'static str, setting: super::OptionChoice, why: &'static str) -> Decision {
     Decision { option, setting, why }
 }
 

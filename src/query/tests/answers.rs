@@ -118,7 +118,7 @@ async fn a_condition_stays_on_its_side_of_a_join() {
     ])
     .await;
     // Filters go down into files, not into the tail.
-    sql.queries.inner.engine.maintain(crate::engine::Duties::ALL).await.unwrap();
+    sql.queries.inner.engine.maintain(crate::engine::Tasks::ALL).await.unwrap();
     for (query, answer) in [
         (
             "SELECT b.k FROM n a RIGHT JOIN o b ON a.k = b.k WHERE date_part('year', a.time) IS NOT NULL ORDER BY b.k",
@@ -209,7 +209,7 @@ async fn years_may_be_compared_with_any_year() {
     let sql = numbers().await;
     for settled in [false, true] {
         if settled {
-            sql.queries.inner.engine.maintain(crate::engine::Duties::ALL).await.unwrap();
+            sql.queries.inner.engine.maintain(crate::engine::Tasks::ALL).await.unwrap();
         }
         for (condition, count) in [
             ("> 0", "5"),

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        Request, lanes, run,
+        lanes,
+        request::StatementRequest,
+        select,
         statement::{self, Statement},
     },
     Sql,
@@ -20,7 +22,7 @@ async fn planned(sql: &Sql, text: &str) -> Arc<dyn ExecutionPlan> {
     let queries = sql.queries.inner.clone();
     let part = queries.parts.begin(queries.context.pool());
     let (session, deadline) = (sql.session.clone(), Instant::now() + Duration::from_secs(60));
-    run::planned(&Request { queries, session, meter: Arc::new(Meter::new()), deadline, part }, query).await
+    select::planned(&StatementRequest { queries, session, meter: Arc::new(Meter::new()), deadline, part }, query).await
 }
 
 #[tokio::test]
@@ -33,7 +35,7 @@ async fn small_is_what_reads_few_rows_and_makes_no_more() {
     .await;
     for settled in [false, true] {
         if settled {
-            sql.queries.inner.engine.maintain(crate::engine::Duties::ALL).await.unwrap();
+            sql.queries.inner.engine.maintain(crate::engine::Tasks::ALL).await.unwrap();
         }
         for (query, small) in [
             ("SELECT v FROM t WHERE k = 'a' ORDER BY time DESC LIMIT 1", true),

@@ -21,8 +21,8 @@ use datafusion::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    engine::{Leaves, TableSnapshot, TailPart, User},
-    merge::{self, Key},
+    engine::{FileLists, TableSnapshot, TailPart, User},
+    merge::{self, KeyColumns},
     model::{
         Column, ColumnId, ColumnKind, DataFile, FieldType, Mode, OrderKey, OrderRange, Precision, TableId, TableSchema,
         TenantId, UserId,
@@ -31,7 +31,7 @@ use crate::{
     },
     query::{Session, context::Context, provider::SnapshotTable},
     store::{Meter, Store},
-    table::{Footers, Target, write_files},
+    table::{DataFileTarget, Footers, write_files},
     wal::{self, TableRows},
 };
 
@@ -40,7 +40,7 @@ pub const ROOT: &str = "t/1/d/1/";
 pub const PARTITION: i64 = 250;
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+pub struct SamplePoint {
     pub station: Option<&'static str>,
     pub city: Option<&'static str>,
     pub time: i64,
@@ -51,12 +51,12 @@ pub struct Point {
 
 pub type SeriesTime = (Option<&'static str>, Option<&'static str>, i64);
 
-impl Point {
+impl SamplePoint {
     pub fn key(&self) -> SeriesTime {
         (self.station, self.city, self.time)
     }
 
-    pub fn overlay(&mut self, newer: &Point) {
+    pub fn overlay(&mut self, newer: &SamplePoint) {
         self.temperature = newer.temperature.or(self.temperature);
         self.n = newer.n.or(self.n);
         self.s = newer.s.clone().or(self.s.take());
@@ -85,7 +85,7 @@ pub fn older_schema() -> TableSchema {
 }
 
 /// Points in the order they were written, sorted and merged.
-pub fn sorted(points: &[Point]) -> RecordBatch {
+pub fn sorted(points: &[SamplePoint]) -> RecordBatch {
     let schema = schema();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampNanosecondArray::from_iter_values(points.iter().map(|point| point.time))),
@@ -97,7 +97,7 @@ pub fn sorted(points: &[Point]) -> RecordBatch {
     ];
     let batch = RecordBatch::try_new(schema.query_schema(Precision::Nanosecond), columns).unwrap();
     let ids: Vec<ColumnId> = schema.columns.iter().map(|column| column.id).collect();
-    merge::sort_points(&batch, &Key::of(&schema), &ids).unwrap().0
+    merge::sort_points(&batch, &KeyColumns::of(&schema), &ids).unwrap().0
 }
 
 /// Rows as a segment has them.
@@ -119,7 +119,7 @@ pub struct Made {
     pub store: Store,
     pub files: Vec<Arc<DataFile>>,
     pub tail: Vec<TailPart>,
-    pub merged: BTreeMap<SeriesTime, Point>,
+    pub merged: BTreeMap<SeriesTime, SamplePoint>,
     pub ttl: Option<Duration>,
     pub now: i64,
 }
@@ -129,7 +129,7 @@ impl Made {
         Made { store: Store::memory(), files: Vec::new(), tail: Vec::new(), merged: BTreeMap::new(), ttl: None, now: 0 }
     }
 
-    pub fn remember(&mut self, points: &[Point]) {
+    pub fn remember(&mut self, points: &[SamplePoint]) {
         for point in points {
             match self.merged.get_mut(&point.key()) {
                 Some(older) => older.overlay(point),
@@ -141,9 +141,9 @@ impl Made {
     }
 
     /// Settles points of the segments `first..=last` into files, one a partition.
-    pub async fn file(&mut self, points: &[Point], first: usize, last: usize) {
+    pub async fn file(&mut self, points: &[SamplePoint], first: usize, last: usize) {
         self.remember(points);
-        let mut partitions: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
+        let mut partitions: BTreeMap<i64, Vec<SamplePoint>> = BTreeMap::new();
         for point in points {
             partitions.entry(point.time.div_euclid(PARTITION)).or_default().push(point.clone());
         }
@@ -154,7 +154,7 @@ impl Made {
             if old {
                 batch = batch.project(&[0, 1, 2, 3, 4]).unwrap();
             }
-            let target = Target {
+            let target = DataFileTarget {
                 root: ROOT.to_owned(),
                 table_name: "air".to_owned(),
                 table: TableId(1),
@@ -169,7 +169,7 @@ impl Made {
         }
     }
 
-    pub fn tail(&mut self, points: &[Point], segment_number: usize) {
+    pub fn tail(&mut self, points: &[SamplePoint], segment_number: usize) {
         self.remember(points);
         let table = TableId(1);
         let rows = TableRows { table, batch: logged(&sorted(points)) };
@@ -191,7 +191,8 @@ impl Made {
         };
         let meter = Arc::new(Meter::new());
         let store = self.store.metered(&meter);
-        let provider = SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), Leaves::default(), snapshot, self.now);
+        let provider =
+            SnapshotTable::at(store, Arc::new(Footers::new(1 << 20)), FileLists::default(), snapshot, self.now);
         let tables = MemorySchemaProvider::new();
         tables.register_table("air".to_owned(), Arc::new(provider)).unwrap();
         let catalog = MemoryCatalogProvider::new();
@@ -219,7 +220,7 @@ impl Made {
     }
 
     /// What the answer to `SELECT` of all columns should be, for the points that pass.
-    pub fn expected(&self, passes: impl Fn(&Point) -> bool) -> Vec<String> {
+    pub fn expected(&self, passes: impl Fn(&SamplePoint) -> bool) -> Vec<String> {
         let oldest = self.ttl.map_or(i64::MIN, |ttl| self.now - ttl.as_nanos() as i64);
         let visible = self.merged.values().filter(|point| point.time >= oldest && passes(point));
         let mut rows: Vec<String> = visible.map(text).collect();
@@ -242,7 +243,7 @@ pub async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
 
 pub const COLUMNS: &str = "CAST(time AS BIGINT) AS t, station, city, temperature, n, s";
 
-pub fn text(point: &Point) -> String {
+pub fn text(point: &SamplePoint) -> String {
     let number = point.n.map(|n| n.to_string()).unwrap_or_default();
     let temperature = point.temperature.map(|temperature| format!("{temperature:?}")).unwrap_or_default();
     format!(
@@ -266,11 +267,11 @@ impl Random {
         self.below(100) < percent
     }
 
-    pub fn point(&self, times: &std::ops::Range<i64>, with_s: bool) -> Point {
+    pub fn point(&self, times: &std::ops::Range<i64>, with_s: bool) -> SamplePoint {
         let n = self.chance(70).then(|| self.below(10) as i64);
         let s = (with_s && self.chance(40)).then(|| format!("s{}", self.below(4)));
         let needed = n.is_none() && s.is_none();
-        Point {
+        SamplePoint {
             station: [None, Some("a"), Some("b"), Some("c")][self.below(4) as usize],
             city: [None, Some("x"), Some("y")][self.below(3) as usize],
             time: times.start + self.below((times.end - times.start) as u64) as i64,
@@ -280,7 +281,7 @@ impl Random {
         }
     }
 
-    pub fn points(&self, times: &std::ops::Range<i64>, with_s: bool) -> Vec<Point> {
+    pub fn points(&self, times: &std::ops::Range<i64>, with_s: bool) -> Vec<SamplePoint> {
         (0..1 + self.below(40)).map(|_| self.point(times, with_s)).collect()
     }
 }
@@ -292,7 +293,7 @@ pub async fn history(seed: u64) -> Made {
     let segments = 1 + random.below(12) as usize;
     let settled = random.below(segments as u64 + 1) as usize;
     let span = [1_000, 300, 5_000][random.below(3) as usize];
-    let mut written: Vec<Vec<Point>> = Vec::new();
+    let mut written: Vec<Vec<SamplePoint>> = Vec::new();
     for segment in 0..segments {
         // Newer segments are mostly about newer times, as in life, but some are late.
         let start = if random.chance(60) { segment as i64 * span / 8 } else { 0 };
@@ -301,7 +302,7 @@ pub async fn history(seed: u64) -> Made {
     let mut first = 0;
     while first < settled {
         let last = (first + random.below(4) as usize).min(settled - 1);
-        let points: Vec<Point> = written[first..=last].concat();
+        let points: Vec<SamplePoint> = written[first..=last].concat();
         made.file(&points, first, last).await;
         first = last + 1;
     }
@@ -315,6 +316,6 @@ pub async fn history(seed: u64) -> Made {
     made
 }
 
-pub fn point(station: &'static str, time: i64, n: i64) -> Point {
-    Point { station: Some(station), city: None, time, temperature: None, n: Some(n), s: None }
+pub fn point(station: &'static str, time: i64, n: i64) -> SamplePoint {
+    SamplePoint { station: Some(station), city: None, time, temperature: None, n: Some(n), s: None }
 }

@@ -13,7 +13,7 @@ async fn every_history_answers_as_its_points_merged() {
         let made = history(seed).await;
         let all = format!("SELECT {COLUMNS} FROM air");
         assert_eq!(made.rows(&all).await, made.expected(|_| true), "seed {seed}");
-        type Passes = fn(&Point) -> bool;
+        type Passes = fn(&SamplePoint) -> bool;
         let filters: [(&str, Passes); 9] = [
             ("n > 5", |point| point.n.is_some_and(|n| n > 5)),
             ("n IS NULL", |point| point.n.is_none()),
@@ -40,7 +40,7 @@ async fn every_history_answers_as_its_points_merged() {
 async fn aggregates_count_every_point_once() {
     for seed in 100..116 {
         let made = history(seed).await;
-        let points: Vec<&Point> = made
+        let points: Vec<&SamplePoint> = made
             .merged
             .values()
             .filter(|point| point.time >= made.ttl.map_or(i64::MIN, |ttl| made.now - ttl.as_nanos() as i64))
@@ -91,7 +91,7 @@ async fn grouping_by_a_tag_over_several_files() {
     let mut made = Made::new();
     let stations = ["a", "b", "c", "d", "e", "f", "g", "h"];
     for hour in 0..14 {
-        let points: Vec<Point> =
+        let points: Vec<SamplePoint> =
             stations.iter().enumerate().map(|(n, station)| point(station, hour * PARTITION + n as i64, 1)).collect();
         made.file(&points, hour as usize, hour as usize).await;
     }
@@ -201,7 +201,7 @@ async fn what_meets_briefly_is_merged_briefly() {
     let steps = |first: i64, last: i64, n: i64| {
         ["a", "b"].iter().flat_map(move |station| (first..=last).map(move |time| point(station, time, n))).collect()
     };
-    let (first, second, late): (Vec<Point>, Vec<Point>, Vec<Point>) =
+    let (first, second, late): (Vec<SamplePoint>, Vec<SamplePoint>, Vec<SamplePoint>) =
         (steps(0, 100, 1), steps(98, 200, 2), vec![point("a", 50, 3), point("b", 51, 3)]);
     made.file(&first, 0, 0).await;
     made.file(&second, 1, 1).await;

@@ -60,7 +60,7 @@ fn refused(path: &Path, why: &str) -> Error {
 
 pub(super) fn failed(action: &str, path: &Path, error: &io::Error) -> Error {
     let code = match super::failures::failure(action, error) {
-        super::Failure::Absent => Code::NoStore,
+        super::BackendError::Absent => Code::NoStore,
         failure => failure.code(),
     };
     Error::new(code, format!("cannot {action} the folder {} of a store: {error}", path.display()))

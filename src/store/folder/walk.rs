@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::raw::{Failure, Glance, ListEntry, Page};
+use super::super::backend::{BackendError, Glance, ListEntry, Page};
 use super::beneath::link_error;
 use super::failures::{failure, is_absent};
 use super::{Shared, TEMPORARY_PREFIX};
@@ -23,7 +23,7 @@ const GLANCED: usize = 1_000;
 const NOT_OURS: [&str; 4] = ["lost+found", ".snapshot", ".DS_Store", ".gitkeep"];
 
 impl Shared {
-    pub(super) fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+    pub(super) fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, BackendError> {
         let above = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
         match self.root.directory(above) {
             Err(error) if !is_absent(&error) => return Err(failure("list", &error)),
@@ -60,7 +60,7 @@ impl Shared {
     }
 
     /// Some of what is in the folder, whoever made it: a folder full of other things is not walked to its end.
-    pub(super) fn glance(&self) -> Result<Glance, Failure> {
+    pub(super) fn glance(&self) -> Result<Glance, BackendError> {
         let mut pending = vec![String::new()];
         let mut seen = Glance::default();
         let mut looked_at = 0;
@@ -82,7 +82,7 @@ impl Shared {
         Ok(seen)
     }
 
-    fn read_directory(&self, directory: &Path) -> Result<Vec<fs::DirEntry>, Failure> {
+    fn read_directory(&self, directory: &Path) -> Result<Vec<fs::DirEntry>, BackendError> {
         match fs::read_dir(directory).and_then(|entries| entries.collect()) {
             Ok(entries) => Ok(entries),
             Err(error) if is_absent(&error) => self.still_there().map(|()| Vec::new()),
@@ -92,7 +92,7 @@ impl Shared {
 }
 
 /// `None` for a file that was deleted since its directory was read.
-fn if_present<T>(found: io::Result<T>) -> Result<Option<T>, Failure> {
+fn if_present<T>(found: io::Result<T>) -> Result<Option<T>, BackendError> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if is_absent(&error) => Ok(None),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::raw::Page;
+use super::super::backend::Page;
 use super::super::{memory, probe};
 use super::*;
 use crate::model::clock::ManualClock;
@@ -24,19 +24,19 @@ enum Lie {
 
 #[derive(Debug)]
 struct Lying {
-    honest: memory::Memory,
+    honest: memory::MemoryBackend,
     lie: Lie,
 }
 
 #[async_trait::async_trait]
-impl Raw for Lying {
-    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), Failure> {
+impl Backend for Lying {
+    async fn put(&self, path: &str, bytes: Bytes, mode: PutMode) -> Result<(), BackendError> {
         if self.lie == Lie::CreateOverwrites {
             return self.honest.put(path, bytes, PutMode::Overwrite).await;
         }
         if self.lie == Lie::CreateChecksFirst && mode != PutMode::Overwrite {
             if self.honest.get(path, None).await.is_ok() {
-                return Err(Failure::Conflict("exists".into()));
+                return Err(BackendError::Conflict("exists".into()));
             }
             tokio::task::yield_now().await;
             return self.honest.put(path, bytes, PutMode::Overwrite).await;
@@ -44,14 +44,14 @@ impl Raw for Lying {
         self.honest.put(path, bytes, mode).await
     }
 
-    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
+    async fn get(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
         match self.honest.get(path, range).await {
-            Err(Failure::Absent) if self.lie == Lie::AbsentIsRefused => Err(Failure::Refused("403".into())),
+            Err(BackendError::Absent) if self.lie == Lie::AbsentIsRefused => Err(BackendError::Refused("403".into())),
             result => result,
         }
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, Failure> {
+    async fn list(&self, prefix: &str, after: Option<&str>, page: Option<&str>) -> Result<Page, BackendError> {
         let after = after.filter(|_| self.lie != Lie::StartsAnywhere);
         let mut page = self.honest.list(prefix, after, page).await?;
         if self.lie == Lie::OnePage {
@@ -60,33 +60,33 @@ impl Raw for Lying {
         Ok(page)
     }
 
-    async fn delete(&self, path: &str) -> Result<(), Failure> {
+    async fn delete(&self, path: &str) -> Result<(), BackendError> {
         self.honest.delete(path).await
     }
 
-    async fn begin_upload(&self, path: &str) -> Result<String, Failure> {
+    async fn begin_upload(&self, path: &str) -> Result<String, BackendError> {
         self.honest.begin_upload(path).await
     }
 
-    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, Failure> {
+    async fn put_part(&self, path: &str, upload: &str, index: usize, bytes: Bytes) -> Result<String, BackendError> {
         self.honest.put_part(path, upload, index, bytes).await
     }
 
-    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), Failure> {
+    async fn complete_upload(&self, path: &str, upload: &str, parts: Vec<String>) -> Result<(), BackendError> {
         self.honest.complete_upload(path, upload, parts).await
     }
 
-    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), Failure> {
+    async fn abort_upload(&self, path: &str, upload: &str) -> Result<(), BackendError> {
         self.honest.abort_upload(path, upload).await
     }
 
-    fn worthwhile_gap(&self) -> u64 {
+    fn coalesce_gap(&self) -> u64 {
         0
     }
 }
 
 fn lying(lie: Lie) -> Store {
-    let honest = memory::Memory::new(Arc::new(ManualClock::new(1, 1)));
+    let honest = memory::MemoryBackend::new(Arc::new(ManualClock::new(1, 1)));
     Store::from_raw(Arc::new(Lying { honest, lie }), "lying:".into())
 }
 

@@ -1,6 +1,6 @@
 //! Databases with the same points, each at another stage of settling.
 
-use siltdb::engine::Duties;
+use siltdb::engine::Tasks;
 use siltdb::model::DatabaseOptions;
 
 use super::answer::{Answer, rows};
@@ -56,11 +56,11 @@ impl States {
             for (number, request) in requests.iter().enumerate() {
                 world.write(&request.iter().map(Row::line).collect::<String>()).await;
                 if stage == Stage::Flushed || (stage == Stage::HalfFlushed && number == requests.len() / 2) {
-                    world.maintain(Duties { flush: true, ..Duties::NONE }).await;
+                    world.maintain(Tasks { flush: true, ..Tasks::NONE }).await;
                 }
             }
             if stage == Stage::Merged {
-                world.maintain(Duties::ALL).await;
+                world.maintain(Tasks::ALL).await;
             }
             worlds.push((stage, world));
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::oracle::{good, points, public};
-use super::model::{DatabaseModel, Point, differences, rows_in};
+use super::model::{DatabaseModel, ModelPoint, differences, rows_in};
 use super::traffic::Traffic;
 use super::world::{DAY, Dice, HOUR, NEW_YEAR, Time, open, setting};
-use crate::engine::{CheckReport, Database, Duties, Engine};
+use crate::engine::{CheckReport, Database, Engine, Tasks};
 use crate::model::Result;
 use crate::store::{Meter, Store};
 
@@ -15,7 +15,7 @@ const TABLES: [&str; 2] = ["cpu", "disk"];
 /// Before the compactors come, and again while they work.
 const FLUSHES: usize = 30;
 const ROUNDS: usize = 6;
-const MERGE: Duties = Duties { merge: true, ..Duties::NONE };
+const MERGE: Tasks = Tasks { merge: true, ..Tasks::NONE };
 
 /// Four processes merge many files at once, while a fifth makes more. Much work is done twice and
 /// lost; every row is there once, and none of them saw an error.
@@ -43,11 +43,12 @@ impl Writer {
         for _ in 0..flushes {
             self.time.pass(3 * HOUR);
             let traffic = Traffic { dice: &self.dice, now: self.time.now(), step: DAY, month: 0 };
-            let sent: Vec<Point> = TABLES.iter().flat_map(|table| traffic.request(&self.model, table, 5)).collect();
-            let lines: Vec<String> = sent.iter().map(Point::line).collect();
+            let sent: Vec<ModelPoint> =
+                TABLES.iter().flat_map(|table| traffic.request(&self.model, table, 5)).collect();
+            let lines: Vec<String> = sent.iter().map(ModelPoint::line).collect();
             self.engine.write(&self.database, points(&lines.join("\n")), &self.meter).await.unwrap();
             sent.iter().for_each(|point| self.model.apply(point));
-            files += self.engine.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap().files;
+            files += self.engine.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap().files;
         }
         files
     }

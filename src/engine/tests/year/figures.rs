@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::world::{DAY, HOUR};
 use crate::engine::{Database, Engine};
+use crate::model::paths;
 use crate::model::{Result, time::civil_from_days};
-use crate::store::{Cost, ListEntry, Meter, Store, paths};
+use crate::store::{Cost, ListEntry, Meter, Store};
 
 // The bounds, all in one place. None grows with time but through the number of partitions. They are
 // asserted when housekeeping has just found nothing left to do.

@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 
 use super::world::{Slow, open_with};
 use super::{COLLECT, FLUSH, Year};
-use crate::engine::{Duties, Report};
+use crate::engine::{Report, Tasks};
 use crate::model::{Code, Error, Result};
-use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::fault::{Fault, Faults, RequestKind};
 
 /// A housekeeping may be stopped so late, milliseconds.
 const LATEST: usize = 300;
@@ -26,7 +26,7 @@ const LONGEST: usize = 9;
 pub struct Frozen {
     until: usize,
     /// All that the others do meanwhile.
-    pub others: Duties,
+    pub others: Tasks,
     work: BoxFuture<'static, Result<Report>>,
 }
 
@@ -41,15 +41,15 @@ struct Tripwire {
 }
 
 impl Faults for Tripwire {
-    fn before(&self, operation: Operation, path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, path: &str) -> Fault {
         self.slow.before(operation, path)
     }
 
-    fn after(&self, operation: Operation, path: &str) -> Fault {
+    fn after(&self, operation: RequestKind, path: &str) -> Fault {
         let mut made = self.made.lock().unwrap();
         let touched = match operation {
-            Operation::Create if path.contains("/data/") => made.insert(path.to_owned()),
-            Operation::Get => made.contains(path),
+            RequestKind::Create if path.contains("/data/") => made.insert(path.to_owned()),
+            RequestKind::Get => made.contains(path),
             _ => false,
         };
         if touched && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -93,7 +93,7 @@ impl Year {
         let left = AtomicUsize::new(1 + self.dice.roll(16));
         let tripwire = Arc::new(Tripwire { slow: Slow::new(seed), left, made: Mutex::default(), told: told.clone() });
         let engine = open_with(tripwire, &self.store, &self.work, &self.time, seed).await;
-        let mut work = async move { engine.maintain(Duties::ALL).await }.boxed();
+        let mut work = async move { engine.maintain(Tasks::ALL).await }.boxed();
         let stop = match self.dice.roll(3) {
             0 => tokio::time::sleep(Duration::from_millis(1 + self.dice.roll(LATEST) as u64)).boxed(),
             _ => async move { told.notified().await }.boxed(),
@@ -108,15 +108,15 @@ impl Year {
             // Killed.
             None if self.dice.once_in(6) => {}
             None => {
-                let unmerged = Duties { flush: true, collect: true, ..Duties::NONE };
-                let others = [Duties::ALL, COLLECT, FLUSH, unmerged][self.dice.roll(4)];
+                let unmerged = Tasks { flush: true, collect: true, ..Tasks::NONE };
+                let others = [Tasks::ALL, COLLECT, FLUSH, unmerged][self.dice.roll(4)];
                 self.frozen = Some(Frozen { until: self.step + 1 + self.dice.roll(LONGEST), others, work });
             }
         }
     }
 
     /// What the processes that are awake do in this step.
-    pub(super) fn duties(&self) -> Duties {
-        self.frozen.as_ref().map_or(Duties::ALL, |frozen| frozen.others)
+    pub(super) fn tasks(&self) -> Tasks {
+        self.frozen.as_ref().map_or(Tasks::ALL, |frozen| frozen.others)
     }
 }

@@ -6,7 +6,7 @@ use super::world::{NEW_YEAR, Time};
 use super::year;
 use crate::store::{
     Store,
-    fault::{Fault, Faults, Operation},
+    fault::{Fault, Faults, RequestKind},
 };
 
 /// So many have all kinds of steps: a back-fill, a dropped table, frozen processes, ends of months.
@@ -20,7 +20,7 @@ struct Recorder {
 }
 
 impl Faults for Recorder {
-    fn before(&self, operation: Operation, path: &str) -> Fault {
+    fn before(&self, operation: RequestKind, path: &str) -> Fault {
         self.requests.lock().unwrap().push(format!("{} {operation:?} {path}", self.time.now()));
         Fault::Proceed
     }

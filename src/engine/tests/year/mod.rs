@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use self::figures::HEADING;
 use self::frozen::Frozen;
-use self::model::{DatabaseModel, Point, differences, rows_in};
+use self::model::{DatabaseModel, ModelPoint, differences, rows_in};
 use self::traffic::Traffic;
 use self::world::{DAY, Dice, NEW_YEAR, SECOND, Time, open, setting};
 use super::oracle::{TENANT, good, points};
-use crate::engine::{Database, Duties, Engine};
+use crate::engine::{Database, Engine, Tasks};
 use crate::model::DatabaseOptions;
 use crate::store::{Cost, Meter, Store};
 
@@ -40,14 +40,14 @@ const STREAMS: [(&str, &str, usize, usize); 4] =
     [(KEEPS, "cpu", 16, 1), (KEEPS, "disk", 10, 2), (KEEPS, "events", 4, 3), (FORGETS, "cpu", 12, 1)];
 /// The table that is dropped now and then.
 const DROPPED: &str = "events";
-const FLUSH: Duties = Duties { flush: true, ..Duties::NONE };
-const COLLECT: Duties = Duties { collect: true, ..Duties::NONE };
+const FLUSH: Tasks = Tasks { flush: true, ..Tasks::NONE };
+const COLLECT: Tasks = Tasks { collect: true, ..Tasks::NONE };
 
 /// One request on its way to a process.
 struct Request {
     process: usize,
     database: &'static str,
-    points: Vec<Point>,
+    points: Vec<ModelPoint>,
 }
 
 struct Year {
@@ -128,7 +128,7 @@ impl Year {
         } else {
             self.send(&requests).await;
             self.freeze_or_thaw().await;
-            if self.dice.once_in(2) && self.duties().flush {
+            if self.dice.once_in(2) && self.tasks().flush {
                 let flushed = self.any_process().maintain(FLUSH).await;
                 flushed.unwrap_or_else(|error| panic!("{}: a flush failed: {error}", self.context()));
             }
@@ -176,7 +176,7 @@ impl Year {
             self.time.pass(SECOND);
             let engine = &self.processes[request.process];
             let database = self.database(engine, request.database).await;
-            let lines: Vec<String> = request.points.iter().map(Point::line).collect();
+            let lines: Vec<String> = request.points.iter().map(ModelPoint::line).collect();
             let written = engine.write(&database, points(&lines.join("\n")), &self.work).await;
             written.unwrap_or_else(|error| panic!("{}: a write failed: {error}\n{}", self.context(), lines.join("\n")));
         }
@@ -184,9 +184,9 @@ impl Year {
 
     /// Two processes do everything at once, and writes go on meanwhile.
     async fn tidy_up_while(&self, requests: &[Request]) {
-        let (one, other, duties) = (&self.processes[0], &self.processes[1], self.duties());
+        let (one, other, tasks) = (&self.processes[0], &self.processes[1], self.tasks());
         // Not `tokio::join!`, which begins with another one at each poll.
-        let tidied = futures::join!(one.maintain(duties), other.maintain(duties), self.send(requests));
+        let tidied = futures::join!(one.maintain(tasks), other.maintain(tasks), self.send(requests));
         for result in [tidied.0, tidied.1] {
             result.unwrap_or_else(|error| panic!("{}: housekeeping failed: {error}", self.context()));
         }
@@ -206,9 +206,9 @@ impl Year {
         self.write_everywhere().await;
         let dropper = self.any_process();
         let database = self.database(&dropper, KEEPS).await;
-        let duties = if self.dice.once_in(2) { Duties::ALL } else { Duties::NONE };
+        let tasks = if self.dice.once_in(2) { Tasks::ALL } else { Tasks::NONE };
         let (dropped, tidied) =
-            futures::join!(dropper.drop_table(&database, DROPPED, false), self.processes[0].maintain(duties));
+            futures::join!(dropper.drop_table(&database, DROPPED, false), self.processes[0].maintain(tasks));
         dropped.unwrap_or_else(|error| panic!("{}: a drop failed: {error}", self.context()));
         tidied.unwrap_or_else(|error| panic!("{}: housekeeping beside a drop failed: {error}", self.context()));
         self.model.get_mut(KEEPS).unwrap().drop_table(DROPPED);
@@ -231,8 +231,8 @@ impl Year {
     async fn compare(&self, engine: &Engine, who: &str, database: &str, table: &str) {
         let model = &self.model[database];
         let horizon = model.horizon(self.time.now());
-        let handle = self.database(engine, database).await;
-        let found = rows_in(engine, &self.store, &handle, table).await;
+        let open = self.database(engine, database).await;
+        let found = rows_in(engine, &self.store, &open, table).await;
         let found =
             found.unwrap_or_else(|error| panic!("{}: {who} cannot read {database}.{table}: {error}", self.context()));
         let nothing = Default::default();

@@ -13,24 +13,24 @@ use crate::model::{ColumnKind, FieldType, Result};
 use crate::store::{Meter, Store};
 
 /// Series (tags as in line protocol) and time.
-pub type Key = (String, i64);
+pub type ModelKey = (String, i64);
 /// Field → value as line protocol writes it.
-pub type Fields = BTreeMap<String, String>;
-pub type Rows = BTreeMap<Key, Fields>;
+pub type ModelFields = BTreeMap<String, String>;
+pub type ModelRows = BTreeMap<ModelKey, ModelFields>;
 
 /// How many differences a failure shows.
 const SHOWN: usize = 8;
 
 #[derive(Debug, Clone)]
-pub struct Point {
+pub struct ModelPoint {
     pub table: &'static str,
     /// `host=h1,zone=z2`, the tags in the order of their names.
     pub series: String,
-    pub fields: Fields,
+    pub fields: ModelFields,
     pub time: i64,
 }
 
-impl Point {
+impl ModelPoint {
     pub fn line(&self) -> String {
         let fields: Vec<String> = self.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         format!("{},{} {} {}", self.table, self.series, fields.join(","), self.time)
@@ -40,9 +40,9 @@ impl Point {
 /// One table's rows.
 #[derive(Debug, Default)]
 pub struct TableModel {
-    pub rows: Rows,
+    pub rows: ModelRows,
     /// Keys written so far, in the order they came, to draw from.
-    pub keys: Vec<Key>,
+    pub keys: Vec<ModelKey>,
     /// How often a table of this name was dropped.
     pub drops: usize,
 }
@@ -56,7 +56,7 @@ pub struct DatabaseModel {
 }
 
 impl DatabaseModel {
-    pub fn apply(&mut self, point: &Point) {
+    pub fn apply(&mut self, point: &ModelPoint) {
         let table = self.tables.entry(point.table).or_default();
         let key = (point.series.clone(), point.time);
         let row = table.rows.entry(key.clone()).or_default();
@@ -79,10 +79,10 @@ impl DatabaseModel {
 
 /// All rows of a table as `engine` sees them, merged from files and tail. Read through `store`, so
 /// that looking is not counted as work.
-pub async fn rows_in(engine: &Engine, store: &Store, database: &Database, name: &str) -> Result<Rows> {
+pub async fn rows_in(engine: &Engine, store: &Store, database: &Database, name: &str) -> Result<ModelRows> {
     let snapshot = engine.snapshot(database, &[name.to_owned()], &Arc::new(Meter::default())).await?;
-    let Some(table) = snapshot.table(name) else { return Ok(Rows::new()) };
-    let mut rows = Rows::new();
+    let Some(table) = snapshot.table(name) else { return Ok(ModelRows::new()) };
+    let mut rows = ModelRows::new();
     for batch in &batches_of(engine, store, &table).await? {
         for row in 0..batch.num_rows() {
             let (key, fields) = row_of(&table, batch, row);
@@ -94,8 +94,8 @@ pub async fn rows_in(engine: &Engine, store: &Store, database: &Database, name: 
     Ok(rows)
 }
 
-fn row_of(table: &TableSnapshot, batch: &RecordBatch, row: usize) -> (Key, Fields) {
-    let (mut tags, mut time, mut fields) = (BTreeMap::new(), 0, Fields::new());
+fn row_of(table: &TableSnapshot, batch: &RecordBatch, row: usize) -> (ModelKey, ModelFields) {
+    let (mut tags, mut time, mut fields) = (BTreeMap::new(), 0, ModelFields::new());
     for (column, values) in table.schema.columns.iter().zip(batch.columns()) {
         if values.is_null(row) {
             continue;
@@ -126,8 +126,8 @@ fn row_of(table: &TableSnapshot, batch: &RecordBatch, row: usize) -> (Key, Field
 }
 
 /// What differs between the rows at or after `horizon`, in words; `None` if nothing does.
-pub fn differences(expected: &Rows, found: &Rows, horizon: i64) -> Option<String> {
-    let seen = |rows: &Rows| rows.keys().filter(|(_, time)| *time >= horizon).count();
+pub fn differences(expected: &ModelRows, found: &ModelRows, horizon: i64) -> Option<String> {
+    let seen = |rows: &ModelRows| rows.keys().filter(|(_, time)| *time >= horizon).count();
     let mut report = String::new();
     let mut count = 0;
     let mut note = |text: String| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::figures::{Holdings, Month, catalog_excess};
 use super::world::{GRACE, HOUR, open};
 use super::{COLLECT, STREAMS, Year};
-use crate::engine::{Duties, Engine};
+use crate::engine::{Engine, Tasks};
 
 impl Year {
     pub(super) async fn end_month(&mut self, name: &str) {
@@ -45,14 +45,14 @@ impl Year {
     /// Housekeeping until what was inside the grace has gone too. Returns when the last retention ran.
     async fn come_to_rest(&mut self) -> i64 {
         let mut tidied_at = self.time.now();
-        for (turn, duties) in [Duties::ALL, Duties::ALL, COLLECT].into_iter().enumerate() {
+        for (turn, tasks) in [Tasks::ALL, Tasks::ALL, COLLECT].into_iter().enumerate() {
             if turn > 0 {
                 self.time.pass(GRACE + HOUR);
             }
-            if duties == Duties::ALL {
+            if tasks == Tasks::ALL {
                 tidied_at = self.time.now();
             }
-            let tidied = self.processes[turn % self.processes.len()].maintain(duties).await;
+            let tidied = self.processes[turn % self.processes.len()].maintain(tasks).await;
             tidied.unwrap_or_else(|error| panic!("{}: coming to rest failed: {error}", self.context()));
             self.note_written().await;
         }

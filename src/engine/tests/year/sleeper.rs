@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::oracle::{TENANT, good, points, public};
 use super::model::rows_in;
 use super::world::{DAY, HOUR, NEW_YEAR, Time, open};
-use crate::engine::Duties;
+use crate::engine::Tasks;
 use crate::store::{Meter, Store};
 
 /// More than the manifests that are always kept.
@@ -27,10 +27,10 @@ async fn a_process_that_slept_for_days_does_not_lose_a_write() {
     for number in 0..COMMITS {
         time.pass(HOUR);
         other.write(&there, points(&format!("t v=2 {}", 100 + number)), &meter).await.unwrap();
-        other.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+        other.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
     }
     time.pass(2 * DAY);
-    other.maintain(Duties::ALL).await.unwrap();
+    other.maintain(Tasks::ALL).await.unwrap();
     sleeper.write(&here, points("t v=3 2"), &meter).await.unwrap();
     let database = other.database(TENANT, "public").await.unwrap();
     let rows = rows_in(&other, &store, &database, "t").await.unwrap();
@@ -51,13 +51,13 @@ async fn housekeeping_that_was_frozen_for_days_ends_without_an_error() {
         for number in 0..4 {
             other.write(&database, points(&format!("t v=2 {number}")), &meter).await.unwrap();
             if number < 3 {
-                other.maintain(Duties { flush: true, ..Duties::NONE }).await.unwrap();
+                other.maintain(Tasks { flush: true, ..Tasks::NONE }).await.unwrap();
             }
         }
-        let mut work = Box::pin(sleeper.maintain(Duties::ALL));
+        let mut work = Box::pin(sleeper.maintain(Tasks::ALL));
         let Err(_) = tokio::time::timeout(Duration::from_millis(milliseconds), &mut work).await else { break };
         for _ in 0..3 {
-            other.maintain(Duties::ALL).await.unwrap();
+            other.maintain(Tasks::ALL).await.unwrap();
             time.pass(3 * DAY);
         }
         complaints.extend(work.await.err().map(|error| format!("stopped after {milliseconds} ms: {error}")));

@@ -1,7 +1,7 @@
 //! What clients send over the year: regular points, late ones, overwrites, duplicates, back-fills,
 //! points of other centuries; columns and tags that were not there before.
 
-use super::model::{DatabaseModel, Fields, Point};
+use super::model::{DatabaseModel, ModelFields, ModelPoint};
 use super::world::{DAY, Dice, HOUR, SECOND};
 
 const HOSTS: usize = 24;
@@ -22,8 +22,8 @@ pub struct Traffic<'a> {
 
 impl Traffic<'_> {
     /// One request for a table.
-    pub fn request(&self, model: &DatabaseModel, table: &'static str, rows: usize) -> Vec<Point> {
-        let mut points: Vec<Point> = (0..rows)
+    pub fn request(&self, model: &DatabaseModel, table: &'static str, rows: usize) -> Vec<ModelPoint> {
+        let mut points: Vec<ModelPoint> = (0..rows)
             .map(|_| self.point(model, table, self.now - self.dice.roll((self.step / SECOND) as usize) as i64 * SECOND))
             .collect();
         if self.dice.once_in(3) {
@@ -45,22 +45,22 @@ impl Traffic<'_> {
     }
 
     /// Points scattered over many days in one request.
-    pub fn backfill(&self, model: &DatabaseModel, table: &'static str) -> Vec<Point> {
+    pub fn backfill(&self, model: &DatabaseModel, table: &'static str) -> Vec<ModelPoint> {
         (1..=BACKFILL_DAYS).map(|day| self.point(model, table, self.now - day * DAY)).collect()
     }
 
-    fn point(&self, model: &DatabaseModel, table: &'static str, time: i64) -> Point {
+    fn point(&self, model: &DatabaseModel, table: &'static str, time: i64) -> ModelPoint {
         let host = self.dice.roll(HOSTS);
         let mut series = format!("host=h{host:02}");
         if self.month >= 3 && host.is_multiple_of(3) {
             series.push_str(&format!(",zone=z{}", host % 2));
         }
         let drops = model.tables.get(table).map_or(0, |table| table.drops);
-        Point { table, series, fields: self.fields(table, drops), time }
+        ModelPoint { table, series, fields: self.fields(table, drops), time }
     }
 
     /// One to all of a table's fields.
-    fn fields(&self, table: &str, drops: usize) -> Fields {
+    fn fields(&self, table: &str, drops: usize) -> ModelFields {
         let number = self.dice.roll(1_000);
         let mut all = match table {
             "cpu" => vec![("usage", format!("{}", number as f64 / 8.0)), ("load", format!("{number}i"))],
@@ -82,10 +82,15 @@ impl Traffic<'_> {
     }
 
     /// A point that was written before, with other or fewer fields.
-    fn overwrite(&self, model: &DatabaseModel, table: &'static str) -> Option<Point> {
+    fn overwrite(&self, model: &DatabaseModel, table: &'static str) -> Option<ModelPoint> {
         let known = model.tables.get(table)?;
         let (series, time) = known.keys.get(self.dice.roll(known.keys.len()))?.clone();
-        (time >= self.oldest(model)).then(|| Point { table, series, fields: self.fields(table, known.drops), time })
+        (time >= self.oldest(model)).then(|| ModelPoint {
+            table,
+            series,
+            fields: self.fields(table, known.drops),
+            time,
+        })
     }
 
     /// Minutes, days or months ago.

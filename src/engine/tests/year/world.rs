@@ -10,7 +10,7 @@ use crate::model::clock::{Clock, ManualClock, Rising};
 use crate::model::time::civil_from_days;
 use crate::store::{
     Meter, Store,
-    fault::{Fault, Faults, Operation},
+    fault::{Fault, Faults, RequestKind},
 };
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -107,7 +107,7 @@ impl Slow {
 }
 
 impl Faults for Slow {
-    fn before(&self, _operation: Operation, _path: &str) -> Fault {
+    fn before(&self, _operation: RequestKind, _path: &str) -> Fault {
         match self.0.roll(4) {
             0 => Fault::Proceed,
             milliseconds => Fault::Delay(Duration::from_millis(milliseconds as u64)),
