@@ -1,4 +1,4 @@
-//! SiltDB inside a program of one's own: opens a store, writes, settles and asks.
+//! SiltDB inside a program of one's own: opens a store, writes, flushes and queries.
 //!
 //! `cargo run --features examples --example embed -- /tmp/store`, or `s3://bucket/prefix` with the variables of AWS.
 
